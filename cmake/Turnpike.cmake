@@ -1,0 +1,61 @@
+# What every target of Turnpike shares: the language, the warnings, the packages, and the shapes of a room and a program.
+set(CMAKE_CXX_STANDARD 23)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}")
+
+find_program(TURNPIKE_CCACHE ccache)
+if(TURNPIKE_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${TURNPIKE_CCACHE}")
+  set(CMAKE_C_COMPILER_LAUNCHER "${TURNPIKE_CCACHE}")
+endif()
+
+find_package(Boost 1.81 REQUIRED COMPONENTS url)
+find_package(OpenSSL REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(simdjson REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(prometheus-cpp REQUIRED CONFIG COMPONENTS core)
+find_package(CLI11 REQUIRED)
+find_package(Threads REQUIRED)
+
+add_library(turnpike_options INTERFACE)
+target_include_directories(turnpike_options INTERFACE "${PROJECT_SOURCE_DIR}/include")
+target_compile_options(turnpike_options INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wold-style-cast -Werror)
+target_compile_definitions(
+  turnpike_options
+  INTERFACE BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
+            TURNPIKE_VERSION="${PROJECT_VERSION}")
+target_link_libraries(turnpike_options INTERFACE Threads::Threads)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_link_options(turnpike_options INTERFACE -fuse-ld=lld-19)
+endif()
+
+set(TURNPIKE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them (address,undefined or thread)")
+if(TURNPIKE_SANITIZE)
+  target_compile_options(turnpike_options INTERFACE -fsanitize=${TURNPIKE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(turnpike_options INTERFACE -fsanitize=${TURNPIKE_SANITIZE})
+endif()
+
+# turnpike_room(NAME LINKS ...): one static library from src/NAME/*.cpp, known to others as turnpike::NAME.
+function(turnpike_room name)
+  cmake_parse_arguments(arg "" "" "LINKS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/${name}/*.cpp")
+  add_library(turnpike_${name} STATIC ${sources})
+  add_library(turnpike::${name} ALIAS turnpike_${name})
+  target_link_libraries(turnpike_${name} PUBLIC turnpike_options ${arg_LINKS})
+endfunction()
+
+# turnpike_program(NAME [sources...] [GLOB folder] LINKS ...): one executable, left in the build folder.
+function(turnpike_program name)
+  cmake_parse_arguments(arg "" "GLOB" "LINKS" ${ARGN})
+  set(sources ${arg_UNPARSED_ARGUMENTS})
+  if(arg_GLOB)
+    file(GLOB globbed CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${arg_GLOB}/*.cpp")
+    list(APPEND sources ${globbed})
+  endif()
+  add_executable(${name} ${sources})
+  target_link_libraries(${name} PRIVATE turnpike_options ${arg_LINKS})
+endfunction()

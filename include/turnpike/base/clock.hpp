@@ -1,0 +1,47 @@
+// Time comes in through Clock, so that rules can be tested with a held one.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace turnpike {
+
+using Instant = std::chrono::steady_clock::time_point;              // for durations and deadlines
+using WallTime = std::chrono::sys_time<std::chrono::microseconds>;  // for what is written down
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+  [[nodiscard]] virtual Instant now() const = 0;
+  [[nodiscard]] virtual WallTime wall() const = 0;
+};
+
+class SystemClock final : public Clock {
+ public:
+  [[nodiscard]] Instant now() const override { return std::chrono::steady_clock::now(); }
+  [[nodiscard]] WallTime wall() const override {
+    return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+  }
+};
+
+// A clock that stands still until told otherwise. For tests.
+class HeldClock final : public Clock {
+ public:
+  [[nodiscard]] Instant now() const override { return now_; }
+  [[nodiscard]] WallTime wall() const override { return wall_; }
+  void advance(std::chrono::nanoseconds by) {
+    now_ += std::chrono::duration_cast<Instant::duration>(by);
+    wall_ += std::chrono::duration_cast<std::chrono::microseconds>(by);
+  }
+
+ private:
+  Instant now_{std::chrono::hours(1)};
+  WallTime wall_{std::chrono::seconds(1'700'000'000)};
+};
+
+// Unix time in whole seconds, as the OpenAI API writes `created`.
+inline std::int64_t unix_seconds(WallTime at) {
+  return std::chrono::floor<std::chrono::seconds>(at).time_since_epoch().count();
+}
+
+}  // namespace turnpike

@@ -1,0 +1,26 @@
+// Bytes as text, and digests. The work is OpenSSL's.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace turnpike {
+
+using Sha256 = std::array<std::uint8_t, 32>;
+
+[[nodiscard]] Sha256 sha256(std::string_view bytes);
+[[nodiscard]] std::string to_hex(std::string_view bytes);                     // lower case
+[[nodiscard]] std::string to_base64(std::string_view bytes);                  // RFC 4648, section 4, padded
+[[nodiscard]] std::optional<std::string> from_base64(std::string_view text);  // strict; nullopt when malformed
+
+// True when both are equal; takes the same time wherever they differ.
+[[nodiscard]] bool equal_in_constant_time(std::string_view a, std::string_view b);
+
+// The time as RFC 3339 in UTC with milliseconds: 2026-03-13T12:00:00.000Z.
+[[nodiscard]] std::string rfc3339(std::int64_t unix_micros);
+
+}  // namespace turnpike
