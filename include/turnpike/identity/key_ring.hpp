@@ -1,0 +1,107 @@
+// API keys. All of them are in memory, so that a request costs one SHA-256 and one probe; the database keeps the digest
+// and the first 12 characters, never the key.
+//
+// Thread: the loop's. Nothing blocks but KeyRing::open.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "turnpike/base/clock.hpp"
+#include "turnpike/base/error.hpp"
+
+namespace turnpike::storage {
+class Database;
+}
+
+namespace turnpike::identity {
+
+enum class Scope : std::uint8_t { chat_write = 1, chat_read = 2, models_read = 4, usage_read = 8, keys_manage = 16 };
+
+// A set of scopes.
+class Scopes {
+ public:
+  constexpr Scopes() = default;
+  explicit constexpr Scopes(std::uint8_t bits) : bits_(bits & all_bits) {}
+  [[nodiscard]] static constexpr Scopes all() { return Scopes(all_bits); }
+  // "chat:write models:read", separated by spaces or commas; invalid_request when one is unknown or none is named.
+  [[nodiscard]] static Result<Scopes> parse(std::string_view text);
+
+  [[nodiscard]] constexpr bool has(Scope scope) const { return (bits_ & static_cast<std::uint8_t>(scope)) != 0; }
+  [[nodiscard]] constexpr std::uint8_t bits() const { return bits_; }
+  [[nodiscard]] std::string to_string() const;  // separated by spaces
+  bool operator==(const Scopes&) const = default;
+
+ private:
+  static constexpr std::uint8_t all_bits = 31;
+  std::uint8_t bits_ = 0;
+};
+
+struct KeyInfo {
+  std::string id;               // "key_" + 20 characters of base62
+  std::int64_t account_id = 0;  // ledger::AccountId
+  std::string dialect;          // dialect::Dialect::id
+  std::string tier;
+  std::string display;  // the key's first 12 characters
+  Scopes scopes = Scopes::all();
+  WallTime created_at{};
+  std::optional<WallTime> expires_at;
+  std::optional<WallTime> revoked_at;
+};
+
+enum class Refusal : std::uint8_t { unknown, revoked, expired };
+[[nodiscard]] std::string_view to_string(Refusal refusal);
+
+struct NewKey {
+  std::int64_t account_id = 0;
+  std::string_view prefix;  // what the key begins with: dialect::Dialect::key_prefixes
+  std::string_view dialect;
+  std::string_view tier;
+  Scopes scopes = Scopes::all();
+  std::optional<WallTime> expires_at = std::nullopt;
+};
+
+struct CreatedKey {
+  std::string api_key;            // shown once, then gone
+  const KeyInfo* info = nullptr;  // good as long as the ring
+};
+
+class KeyRing {
+ public:
+  // Loads every key; blocks, so call it at start only. Errors: internal_error when the database cannot be read,
+  // service_unavailable when it holds more than `max_keys`.
+  [[nodiscard]] static Result<std::unique_ptr<KeyRing>> open(storage::Database& database, const Clock& clock,
+                                                             std::size_t max_keys);
+  ~KeyRing();
+  KeyRing(const KeyRing&) = delete;
+  KeyRing& operator=(const KeyRing&) = delete;
+
+  // The key that was presented, or why it is refused. The pointer is good as long as the ring; `now` decides expiry.
+  [[nodiscard]] std::expected<const KeyInfo*, Refusal> find(std::string_view presented, WallTime now) const;
+
+  // Makes a key: usable by the call, durable when the awaitable completes. Errors: service_unavailable when the ring is
+  // full or the commit failed.
+  [[nodiscard]] boost::asio::awaitable<Result<CreatedKey>> create(NewKey key);
+
+  // Revokes the key with this id, by the call; durable when the awaitable completes. Revoking twice is fine. Errors:
+  // not_found, service_unavailable.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> revoke(std::string_view id);
+
+  // Every key, oldest first, the revoked ones too.
+  [[nodiscard]] std::vector<const KeyInfo*> list() const;
+  [[nodiscard]] const KeyInfo* find_by_id(std::string_view id) const;
+
+ private:
+  struct State;
+  explicit KeyRing(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace turnpike::identity

@@ -1,0 +1,197 @@
+// Accounts, holds and charges. The balances in memory are the truth while running; the database is their journal, and
+// the truth at start.
+//
+// Thread: everything here is called on the loop's thread. Nothing blocks but Ledger::open.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "turnpike/base/clock.hpp"
+#include "turnpike/base/error.hpp"
+#include "turnpike/ledger/money.hpp"
+#include "turnpike/ledger/price.hpp"
+
+namespace turnpike::storage {
+class Database;
+}
+
+namespace turnpike::ledger {
+
+using AccountId = std::int64_t;  // the row id; `Account::public_id` is what the wire shows
+
+// Why a charge is what it is: as the node claimed; its claim was over the bound and the bound was charged; counted from
+// what was relayed (client left, or node died); nothing was charged.
+enum class Basis : std::uint8_t { node_usage, bounded, relayed, none };
+[[nodiscard]] std::string_view to_string(Basis basis);
+
+enum class EntryType : std::uint8_t { topup, grant, charge, adjustment };
+[[nodiscard]] std::string_view to_string(EntryType type);
+
+struct Limits {
+  std::size_t max_accounts = 1'000'000;
+  std::size_t max_open_holds = 65'536;                 // more: service_unavailable
+  std::chrono::milliseconds hold_journal_delay{1000};  // a hold open for longer is written down
+};
+
+struct Account {
+  AccountId id = 0;
+  std::string public_id;  // "acct_" + 20 characters of base62
+  std::string name;       // free text of the operator; may be empty
+  WallTime created_at{};
+};
+
+// What a hold is for.
+struct JobFacts {
+  std::string_view job_id;  // unique: no two charges carry the same one
+  std::string_view model;
+};
+
+// What to charge on capture.
+struct Charge {
+  Money amount;  // 0 to the hold's amount; more is cut to it
+  Basis basis = Basis::none;
+  TokenCounts tokens;
+  std::string_view node_id;  // copied; several nodes: joined by a comma
+};
+
+// One line of an account's history.
+struct Entry {
+  std::int64_t id = 0;  // grows with time
+  EntryType type = EntryType::charge;
+  Money amount;   // signed: a charge is negative
+  Money balance;  // after this entry
+  std::string job_id;
+  std::string model;
+  std::string basis;  // to_string(Basis); empty for anything but a charge
+  TokenCounts tokens;
+  std::string node_id;
+  std::string note;
+  WallTime created_at{};
+};
+
+struct HistoryPage {
+  std::vector<Entry> entries;               // newest first
+  std::optional<std::int64_t> next_cursor;  // pass as `before` for the next page; none: this was the last
+};
+
+struct Stats {
+  std::size_t accounts = 0;
+  std::size_t open_holds = 0;
+  Money held;  // the sum of open holds
+  std::uint64_t captures = 0;
+  std::uint64_t releases = 0;
+  std::uint64_t refusals = 0;           // holds refused for want of credits
+  std::uint64_t released_at_start = 0;  // holds that an earlier run left, with reason gateway_restart
+};
+
+class Ledger;
+struct OpenHold;
+
+// Credits set aside for one job. Settle it with Ledger::capture or Ledger::release; destroying an unsettled hold
+// releases it. Must not outlive its ledger.
+class Hold {
+ public:
+  Hold() = default;  // empty: valid() is false
+  Hold(Hold&& other) noexcept;
+  Hold& operator=(Hold&& other) noexcept;
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+  ~Hold();
+
+  [[nodiscard]] bool valid() const { return open_ != nullptr; }
+  // The rest requires valid().
+  [[nodiscard]] Money amount() const;
+  [[nodiscard]] AccountId account() const;
+  [[nodiscard]] std::int64_t id() const;
+
+ private:
+  friend class Ledger;
+  Hold(Ledger& ledger, OpenHold& open) : ledger_(&ledger), open_(&open) {}
+  Ledger* ledger_ = nullptr;
+  OpenHold* open_ = nullptr;
+};
+
+class Ledger {
+ public:
+  // Loads accounts and balances; blocks, so call it at start only. Holds that an earlier run left open are released
+  // with the reason gateway_restart, logged and counted. Errors: internal_error when the database cannot be read or
+  // does not add up, service_unavailable when there are more accounts than the limit.
+  [[nodiscard]] static Result<std::unique_ptr<Ledger>> open(storage::Database& database, const Clock& clock,
+                                                            Limits limits);
+  ~Ledger();
+  Ledger(const Ledger&) = delete;
+  Ledger& operator=(const Ledger&) = delete;
+
+  // Sets `upper_bound` aside, at once and without a write: no race can overdraw, for there is none. Errors:
+  // insufficient_credits when more than is available; not_found when there is no such account; service_unavailable when
+  // the writer is poisoned, its queue is full or too many holds are open.
+  [[nodiscard]] Result<Hold> hold(AccountId account, Money upper_bound, JobFacts job);
+
+  // Charges at most the hold's amount and gives the rest back. Balance and write queue are changed by the call itself,
+  // not by awaiting: a caller that dies afterwards cancels nothing, and an awaitable that is dropped is as good as one
+  // that is awaited. It completes when the charge is durable, with the balance after it; or with service_unavailable
+  // when the commit failed. Cancelling the wait has no effect. Requires hold.valid().
+  [[nodiscard]] boost::asio::awaitable<Result<Money>> capture(Hold hold, Charge charge);
+
+  // Charges nothing. `reason` is for the log. An empty hold is fine.
+  void release(Hold hold, std::string_view reason);
+
+  // Adds credits (topup, grant: more than zero) or corrects a balance (adjustment: either sign, not below what is
+  // held). Effective by the call, durable when the awaitable completes with the balance after it. Errors: not_found,
+  // invalid_request, service_unavailable.
+  [[nodiscard]] boost::asio::awaitable<Result<Money>> grant(AccountId account, Money amount, std::string_view note,
+                                                            EntryType type = EntryType::grant);
+
+  // Opens an account with no credits. Errors: service_unavailable.
+  [[nodiscard]] boost::asio::awaitable<Result<Account>> create_account(std::string_view name);
+
+  // The account with this public id, or this row id; nullptr when there is none. Good as long as the ledger.
+  [[nodiscard]] const Account* find(std::string_view public_id) const;
+  [[nodiscard]] const Account* find(AccountId account) const;
+
+  // Zero for an account that is not there.
+  [[nodiscard]] Money available(AccountId account) const;  // balance less what is held
+  [[nodiscard]] Money balance(AccountId account) const;
+
+  // Entries with ids below `before` (none: from the newest), newest first, at most `limit` (1 to 200, cut to that).
+  [[nodiscard]] boost::asio::awaitable<Result<HistoryPage>> history(AccountId account, int limit,
+                                                                    std::optional<std::int64_t> before);
+
+  // Writes down holds that have been open for longer than Limits::hold_journal_delay, in one batch. A timer calls it
+  // (docs/decisions/0002-lazy-hold-journal.md).
+  void journal_open_holds(Instant now);
+
+  // True once a commit failed: no paid work is accepted until a restart.
+  [[nodiscard]] bool poisoned() const;
+  [[nodiscard]] Stats stats() const;
+
+ private:
+  friend class Hold;
+  struct State;
+  explicit Ledger(std::unique_ptr<State> state);
+  void give_back(OpenHold& open, std::string_view reason);
+  std::unique_ptr<State> state_;
+};
+
+// What `turnpike ledger check` found; no faults: the books are right.
+struct Audit {
+  std::size_t accounts = 0;
+  std::size_t entries = 0;
+  std::size_t holds = 0;            // holds on disk: left by a crash, released at the next start
+  Money balances;                   // the sum over accounts
+  std::vector<std::string> faults;  // one line each
+};
+
+// Proves that every balance is the sum of its entries and is not below zero, that each entry's balance follows from the
+// one before, that no hold is an orphan and that no job was charged twice. Blocks.
+[[nodiscard]] Result<Audit> audit(storage::Database& database);
+
+}  // namespace turnpike::ledger

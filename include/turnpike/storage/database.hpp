@@ -1,0 +1,79 @@
+// Durable storage behind a narrow interface: operations go in on the loop, run on the database's own thread many to a
+// transaction, and report back on the loop. A second engine fits behind it.
+//
+// Thread: the loop's, but where a line says otherwise.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "turnpike/base/error.hpp"
+
+namespace turnpike::storage {
+
+class Connection;
+
+// One change, or one question: the statements that belong together. A store derives from it, fills in values before it
+// is submitted, and reads what run() found after it completed.
+class Operation {
+ public:
+  Operation();
+  virtual ~Operation();
+  Operation(const Operation&) = delete;
+  Operation& operator=(const Operation&) = delete;
+
+  // On the database's thread, inside a transaction. May run twice: when another operation of the batch fails, the batch
+  // is rolled back and each of its operations is run in a transaction of its own. Throws StorageError to fail.
+  virtual void run(Connection& connection) = 0;
+
+  // On the loop. nullopt-like until then.
+  [[nodiscard]] bool completed() const;
+
+ private:
+  friend class Database;
+  struct Completion;
+  std::unique_ptr<Completion> completion_;
+};
+
+enum class Queueing : std::uint8_t {
+  bounded,     // refused with service_unavailable when the queue is full
+  guaranteed,  // always taken: what it writes was already granted its place (a hold limits captures)
+};
+
+class Database {
+ public:
+  virtual ~Database() = default;
+
+  // Queues a change. Operations take effect in the order they were queued. `operation` may be dropped by the caller:
+  // the queue shares it.
+  virtual Result<void> write(std::shared_ptr<Operation> operation, Queueing queueing) = 0;
+
+  // Queues a question: run between transactions, and sees every write queued before it.
+  virtual Result<void> read(std::shared_ptr<Operation> operation) = 0;
+
+  // Runs at once in a transaction of its own and blocks until it is committed: for the start and for commands, before
+  // anything is queued.
+  virtual Result<void> run_now(const std::function<void(Connection&)>& work) = 0;
+
+  [[nodiscard]] virtual std::size_t waiting() const = 0;
+  [[nodiscard]] virtual std::size_t queue_limit() const = 0;
+
+  // True once a commit failed: every later write is refused. Any thread.
+  [[nodiscard]] virtual bool poisoned() const = 0;
+
+  // Waits until everything queued is committed, then closes the file. Blocks; nothing may be queued afterwards.
+  virtual void close() = 0;
+
+ protected:
+  // For engines: reports on the loop that `operation` is over.
+  static void complete(Operation& operation, Result<void> outcome);
+};
+
+// Completes when the operation is over: at once when it already is. Cancelling the wait has no effect on the operation
+// and does not end the wait. At most one wait an operation.
+[[nodiscard]] boost::asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation);
+
+}  // namespace turnpike::storage
