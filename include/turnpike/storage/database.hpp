@@ -29,12 +29,13 @@ class Operation {
   // is rolled back and each of its operations is run in a transaction of its own. Throws StorageError to fail.
   virtual void run(Connection& connection) = 0;
 
-  // On the loop. nullopt-like until then.
+  // On the loop: true once it is over, and then what run() found may be read.
   [[nodiscard]] bool completed() const;
 
- private:
-  friend class Database;
   struct Completion;
+  [[nodiscard]] Completion& completion() { return *completion_; }  // for the engine
+
+ private:
   std::unique_ptr<Completion> completion_;
 };
 

@@ -1,0 +1,55 @@
+#include <boost/asio/any_completion_handler.hpp>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cassert>
+#include <optional>
+#include <utility>
+
+#include "operation_completion.hpp"
+#include "turnpike/storage/database.hpp"
+
+namespace turnpike::storage {
+
+namespace asio = boost::asio;
+
+Operation::Operation() : completion_(std::make_unique<Completion>()) {}
+Operation::~Operation() = default;
+
+bool Operation::completed() const {
+  return completion_->outcome.has_value();
+}
+
+void Database::complete(Operation& operation, Result<void> outcome) {
+  auto& completion = operation.completion();
+  assert(!completion.outcome);
+  completion.outcome = std::move(outcome);
+  if (!completion.waiter) return;
+  // The waiter goes first, and its guard after it, so that the loop stays alive until the waiter has run.
+  const auto guard = std::move(completion.loop_guard);
+  auto waiter = std::move(completion.waiter);
+  completion.waiter = nullptr;
+  std::move(waiter)();
+}
+
+asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation) {
+  if (!operation->completed()) {
+    // A wait that was cancelled would leave its caller without knowing what became of the change.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto executor = co_await asio::this_coro::executor;
+    auto& completion = operation->completion();
+    const auto wait = [&completion, &executor](auto handler) {
+      completion.waiter = std::move(handler);
+      completion.loop_guard.emplace(executor);
+    };
+    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(wait, asio::use_awaitable);
+    co_await asio::this_coro::throw_if_cancelled(throws);
+  }
+  co_return *operation->completion().outcome;
+}
+
+}  // namespace turnpike::storage

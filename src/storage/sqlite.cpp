@@ -1,0 +1,278 @@
+// The database's thread: everything that is waiting becomes one transaction, and reports back in one post.
+#include "turnpike/storage/sqlite.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <atomic>
+#include <boost/asio/post.hpp>
+#include <condition_variable>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "migration_store.hpp"
+#include "operation_completion.hpp"
+#include "sqlite_connection.hpp"
+#include "turnpike/base/clock.hpp"
+
+namespace turnpike::storage {
+namespace {
+
+struct Item {
+  std::shared_ptr<Operation> operation;
+  bool is_write = false;
+  std::unique_ptr<Error> error = nullptr;  // apart, for it is large and rare
+};
+
+Error refused(std::string message) {
+  return {.fault = Fault::service_unavailable, .message = std::move(message)};
+}
+
+std::unique_ptr<Error> fault_of_ours(std::string message) {
+  return std::make_unique<Error>(Error{.fault = Fault::internal_error, .message = std::move(message)});
+}
+
+Result<void> outcome_of(Item& item) {
+  if (item.error == nullptr) return {};
+  return std::unexpected(std::move(*item.error));
+}
+
+class SqliteDatabase final : public Database {
+ public:
+  // `complete` is out of reach for free functions: this lends it to the posted batch.
+  using Database::complete;
+
+  SqliteDatabase(boost::asio::any_io_executor loop, SqliteOptions options)
+      : loop_(std::move(loop)), options_(std::move(options)), connection_(options_.file) {
+    configure();
+    migrate(connection_, SystemClock().wall());
+    thread_ = std::thread([this] { run_thread(); });
+  }
+  ~SqliteDatabase() override { stop(); }
+
+  Result<void> write(std::shared_ptr<Operation> operation, Queueing queueing) override;
+  Result<void> read(std::shared_ptr<Operation> operation) override;
+  Result<void> run_now(const std::function<void(Connection&)>& work) override;
+  [[nodiscard]] std::size_t waiting() const override { return waiting_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::size_t queue_limit() const override { return options_.queue_limit; }
+  [[nodiscard]] bool poisoned() const override { return poisoned_.load(std::memory_order_relaxed); }
+  void close() override { stop(); }
+
+ private:
+  void configure();
+  void enqueue(std::shared_ptr<Operation> operation, bool is_write);
+  void stop();
+
+  // The rest runs on the database's thread.
+  void run_thread();
+  void process(std::vector<Item>& items);
+  void process_writes(std::span<Item> group);
+  void run_in_transaction(std::span<Item> group);
+  void process_read(Item& item);
+  void report(std::span<Item> items);
+  void poison(std::string_view what);
+
+  boost::asio::any_io_executor loop_;
+  SqliteOptions options_;
+  SqliteConnection connection_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<Item> queue_;  // under mutex_, as are the next two
+  bool sleeping_ = false;
+  bool stopping_ = false;
+  std::atomic<std::size_t> waiting_ = 0;
+  std::atomic<bool> poisoned_ = false;
+  std::thread thread_;
+};
+
+void SqliteDatabase::configure() {
+  // Exclusive: the file is this process's alone, and a transaction costs no file lock.
+  connection_.execute(
+      "PRAGMA busy_timeout = 1000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+      "PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000;");
+  connection_.execute(options_.durability == Durability::power ? "PRAGMA synchronous = FULL"
+                                                               : "PRAGMA synchronous = NORMAL");
+  if (options_.max_pages > 0) {
+    connection_.execute("PRAGMA max_page_count = " + std::to_string(options_.max_pages));
+  }
+}
+
+Result<void> SqliteDatabase::write(std::shared_ptr<Operation> operation, Queueing queueing) {
+  if (poisoned()) return std::unexpected(refused("Storage failed; no change is accepted."));
+  if (queueing == Queueing::bounded && waiting() >= options_.queue_limit) {
+    return std::unexpected(refused("Storage is behind; try again."));
+  }
+  enqueue(std::move(operation), true);
+  return {};
+}
+
+Result<void> SqliteDatabase::read(std::shared_ptr<Operation> operation) {
+  if (waiting() >= options_.queue_limit) return std::unexpected(refused("Storage is behind; try again."));
+  enqueue(std::move(operation), false);
+  return {};
+}
+
+void SqliteDatabase::enqueue(std::shared_ptr<Operation> operation, bool is_write) {
+  bool wake = false;
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push_back({.operation = std::move(operation), .is_write = is_write});
+    wake = std::exchange(sleeping_, false);
+  }
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  if (wake) wake_.notify_one();
+}
+
+Result<void> SqliteDatabase::run_now(const std::function<void(Connection&)>& work) {
+  // Queued like any other, so that the connection stays on its thread; what would be reported to the loop is waited
+  // for.
+  struct Now final : Operation {
+    explicit Now(const std::function<void(Connection&)>& what) : work(what) {}
+    void run(Connection& connection) override {
+      try {
+        work(connection);
+      } catch (const StorageError&) {
+        throw;
+      } catch (const std::exception& error) {
+        throw StorageError(error.what(), true);
+      }
+    }
+    const std::function<void(Connection&)>& work;
+  };
+  auto operation = std::make_shared<Now>(work);
+  std::vector<Item> items;
+  items.push_back({.operation = std::move(operation), .is_write = true});
+  // Nothing is queued yet, so the thread sleeps and does not touch the connection; the mutex orders the two.
+  const std::lock_guard lock(mutex_);
+  process_writes(items);
+  return outcome_of(items.front());
+}
+
+void SqliteDatabase::stop() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    sleeping_ = false;
+  }
+  wake_.notify_one();
+  thread_.join();
+  if (poisoned()) return;
+  try {
+    connection_.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+  } catch (const StorageError& error) {
+    spdlog::error("storage: checkpoint at close failed: {}", error.what());
+  }
+}
+
+void SqliteDatabase::run_thread() {
+  std::vector<Item> items;
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      while (queue_.empty() && !stopping_) {
+        sleeping_ = true;
+        wake_.wait(lock);
+      }
+      sleeping_ = false;
+      items.swap(queue_);
+    }
+    if (items.empty()) return;
+    process(items);
+    items.clear();
+  }
+}
+
+void SqliteDatabase::process(std::vector<Item>& items) {
+  std::span<Item> left = items;
+  while (!left.empty()) {
+    std::size_t length = 0;
+    while (length < left.size() && length < options_.max_batch && left[length].is_write) ++length;
+    if (length > 0) {
+      process_writes(left.first(length));
+    } else {
+      length = 1;
+      process_read(left.front());
+    }
+    waiting_.fetch_sub(length, std::memory_order_relaxed);
+    report(left.first(length));
+    left = left.subspan(length);
+  }
+}
+
+void SqliteDatabase::process_writes(std::span<Item> group) {
+  if (!poisoned()) {
+    try {
+      run_in_transaction(group);
+      return;
+    } catch (const StorageError& error) {
+      connection_.roll_back();
+      if (!error.constraint()) {
+        poison(error.what());
+      } else if (group.size() == 1) {
+        spdlog::error("storage: a change was refused: {}", error.what());
+        group.front().error = fault_of_ours("The change conflicts with what is stored.");
+        return;
+      } else {
+        // One of them is at fault: each gets a transaction of its own.
+        for (std::size_t i = 0; i < group.size(); ++i) process_writes(group.subspan(i, 1));
+        return;
+      }
+    } catch (const std::exception& error) {
+      connection_.roll_back();
+      poison(error.what());
+    }
+  }
+  for (Item& item : group) item.error = std::make_unique<Error>(refused("The change could not be stored."));
+}
+
+void SqliteDatabase::run_in_transaction(std::span<Item> group) {
+  connection_.begin();
+  for (const Item& item : group) item.operation->run(connection_);
+  if (options_.allow_commit && !options_.allow_commit()) throw StorageError("commit refused by a test", false);
+  connection_.commit();
+}
+
+void SqliteDatabase::process_read(Item& item) {
+  try {
+    item.operation->run(connection_);
+  } catch (const std::exception& error) {
+    spdlog::error("storage: a read failed: {}", error.what());
+    item.error = fault_of_ours("The storage could not be read.");
+  }
+}
+
+void SqliteDatabase::report(std::span<Item> items) {
+  std::vector<Item> over(std::make_move_iterator(items.begin()), std::make_move_iterator(items.end()));
+  boost::asio::post(loop_, [batch = std::move(over)]() mutable {
+    for (Item& item : batch) complete(*item.operation, outcome_of(item));
+  });
+}
+
+void SqliteDatabase::poison(std::string_view what) {
+  poisoned_.store(true, std::memory_order_relaxed);
+  spdlog::critical("storage: a commit failed, no change is accepted until a restart: {}", what);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Database>> open_sqlite(boost::asio::any_io_executor loop, SqliteOptions options) {
+  const std::string file = options.file;
+  try {
+    const auto folder = std::filesystem::path(file).parent_path();
+    if (!folder.empty() && std::filesystem::create_directories(folder)) {
+      std::filesystem::permissions(folder, std::filesystem::perms::owner_all);
+    }
+    return std::make_unique<SqliteDatabase>(std::move(loop), std::move(options));
+  } catch (const std::exception& error) {
+    const std::string_view what = error.what();
+    const bool busy = what.find("locked") != std::string_view::npos;
+    return fail(Fault::internal_error, file + ": " + (busy ? "in use by another process" : std::string(what)));
+  }
+}
+
+}  // namespace turnpike::storage

@@ -1,0 +1,39 @@
+// One SQLite connection with its prepared statements.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "turnpike/storage/connection.hpp"
+
+namespace turnpike::storage {
+
+class SqliteConnection final : public Connection {
+ public:
+  // Opens or makes the file, with mode 0600. Throws StorageError.
+  explicit SqliteConnection(const std::string& file);
+  ~SqliteConnection() override;
+  SqliteConnection(const SqliteConnection&) = delete;
+  SqliteConnection& operator=(const SqliteConnection&) = delete;
+
+  [[nodiscard]] Statement prepare(Sql sql) override;
+  [[nodiscard]] std::int64_t changes() const override;
+
+  // Statements that are used once: pragmas and the text of migrations.
+  void execute(const std::string& script);
+
+  void begin();
+  void commit();
+  // Never throws: a transaction that cannot be rolled back ends with the connection.
+  void roll_back() noexcept;
+
+ private:
+  sqlite3_stmt* prepared(const char* text);
+  sqlite3* connection_ = nullptr;
+  std::unordered_map<const char*, sqlite3_stmt*> statements_;
+};
+
+}  // namespace turnpike::storage
