@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds into build/, and runs every test: unit, integration, crash, and the real clients.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "test: looking for packages"
+scripts/deps.sh
+echo "test: configuring build/ (clang-19, RelWithDebInfo)"
+cmake -B build -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_COMPILER=clang-19 -DCMAKE_CXX_COMPILER=clang++-19 --log-level=WARNING > /dev/null
+echo "test: building (minutes the first time)"
+ninja -C build
+echo "test: unit, integration and crash tests"
+ctest --test-dir build -j2 --output-on-failure
+
+echo "test: real clients (tests/e2e)"
+node_major=$(node --version 2> /dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
+if ((${node_major:-0} < 20)); then
+  echo "test: SKIPPED tests/e2e: it needs Node.js 20 or newer, found ${node_major:-none}"
+  exit 0
+fi
+cd tests/e2e
+if [[ ! -f node_modules/.package-lock.json || package-lock.json -nt node_modules/.package-lock.json ]]; then
+  npm ci --ignore-scripts --omit=optional --no-audit --no-fund
+fi
+TURNPIKE_BUILD="$PWD/../../build" npm test
