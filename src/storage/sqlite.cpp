@@ -25,6 +25,7 @@ namespace {
 struct Item {
   std::shared_ptr<Operation> operation;
   bool is_write = false;
+  bool guaranteed = false;
   std::unique_ptr<Error> error = nullptr;  // apart, for it is large and rare
 };
 
@@ -64,7 +65,7 @@ class SqliteDatabase final : public Database {
 
  private:
   void configure();
-  void enqueue(std::shared_ptr<Operation> operation, bool is_write);
+  void enqueue(Item item);
   void stop();
 
   // The rest runs on the database's thread.
@@ -106,21 +107,22 @@ Result<void> SqliteDatabase::write(std::shared_ptr<Operation> operation, Queuein
   if (queueing == Queueing::bounded && waiting() >= options_.queue_limit) {
     return std::unexpected(refused("Storage is behind; try again."));
   }
-  enqueue(std::move(operation), true);
+  const bool guaranteed = queueing == Queueing::guaranteed;
+  enqueue({.operation = std::move(operation), .is_write = true, .guaranteed = guaranteed});
   return {};
 }
 
 Result<void> SqliteDatabase::read(std::shared_ptr<Operation> operation) {
   if (waiting() >= options_.queue_limit) return std::unexpected(refused("Storage is behind; try again."));
-  enqueue(std::move(operation), false);
+  enqueue({.operation = std::move(operation)});
   return {};
 }
 
-void SqliteDatabase::enqueue(std::shared_ptr<Operation> operation, bool is_write) {
+void SqliteDatabase::enqueue(Item item) {
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back({.operation = std::move(operation), .is_write = is_write});
+    queue_.push_back(std::move(item));
     wake = std::exchange(sleeping_, false);
   }
   waiting_.fetch_add(1, std::memory_order_relaxed);
@@ -211,7 +213,7 @@ void SqliteDatabase::process_writes(std::span<Item> group) {
       return;
     } catch (const StorageError& error) {
       connection_.roll_back();
-      if (!error.constraint()) {
+      if (!error.constraint() || (group.size() == 1 && group.front().guaranteed)) {
         poison(error.what());
       } else if (group.size() == 1) {
         spdlog::error("storage: a change was refused: {}", error.what());

@@ -40,8 +40,11 @@ class Operation {
 };
 
 enum class Queueing : std::uint8_t {
-  bounded,     // refused with service_unavailable when the queue is full
-  guaranteed,  // always taken: what it writes was already granted its place (a hold limits captures)
+  // Refused with service_unavailable when the queue is full; one that fails (a row that is there already) fails alone.
+  bounded,
+  // Always taken. For what is true in memory already: one that fails poisons the database, so that what is stored stays
+  // a prefix of what happened. Its caller sees to it that there are not too many (a hold limits captures).
+  guaranteed,
 };
 
 class Database {

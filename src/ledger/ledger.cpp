@@ -1,0 +1,390 @@
+#include "turnpike/ledger/ledger.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cassert>
+#include <functional>
+#include <list>
+#include <unordered_map>
+#include <utility>
+
+#include "ledger_store.hpp"
+#include "turnpike/base/random.hpp"
+#include "turnpike/storage/database.hpp"
+
+namespace turnpike::ledger {
+namespace {
+
+constexpr std::size_t kPublicIdLength = 20;
+constexpr std::size_t kMostSpareHolds = 1024;
+constexpr int kMostEntriesAPage = 200;
+
+struct OpenAccount {
+  Account account;
+  Money balance;
+  Money held;  // never more than the balance
+};
+
+boost::asio::awaitable<Result<Money>> ready(Result<Money> result) {
+  co_return result;
+}
+
+// `value` once the operation is durable.
+template <class T>
+boost::asio::awaitable<Result<T>> durable(std::shared_ptr<storage::Operation> operation, T value) {
+  Result<void> outcome = co_await storage::finished(std::move(operation));
+  if (!outcome) co_return std::unexpected(std::move(outcome).error());
+  co_return value;
+}
+
+template <class T>
+boost::asio::awaitable<Result<T>> refused(Error error) {
+  co_return std::unexpected(std::move(error));
+}
+
+Error unavailable(std::string message) {
+  return {.fault = Fault::service_unavailable, .message = std::move(message), .retry_after = std::chrono::seconds(1)};
+}
+
+Error no_such_account() {
+  return {.fault = Fault::not_found, .message = "There is no such account."};
+}
+
+}  // namespace
+
+std::string_view to_string(Basis basis) {
+  switch (basis) {
+    case Basis::node_usage:
+      return "node_usage";
+    case Basis::bounded:
+      return "bounded";
+    case Basis::relayed:
+      return "relayed";
+    case Basis::none:
+      break;
+  }
+  return "none";
+}
+
+std::string_view to_string(EntryType type) {
+  switch (type) {
+    case EntryType::topup:
+      return "topup";
+    case EntryType::grant:
+      return "grant";
+    case EntryType::charge:
+      return "charge";
+    case EntryType::adjustment:
+      break;
+  }
+  return "adjustment";
+}
+
+struct OpenHold {
+  std::list<OpenHold>::iterator self;
+  std::int64_t id = 0;
+  OpenAccount* account = nullptr;
+  Money amount;
+  std::string job_id;
+  std::string model;
+  Instant opened{};
+  WallTime created_at{};
+  bool journaled = false;
+};
+
+struct Ledger::State {
+  State(storage::Database& where, const Clock& time, Limits most) : database(where), clock(time), limits(most) {}
+
+  OpenAccount* find(AccountId id) {
+    const auto found = accounts.find(id);
+    return found == accounts.end() ? nullptr : &found->second;
+  }
+  OpenAccount& add(Account account, Money balance) {
+    const AccountId id = account.id;
+    OpenAccount& added = accounts[id];
+    added = {.account = std::move(account), .balance = balance, .held = {}};
+    by_public_id.emplace(added.account.public_id, &added);
+    last_account_id = std::max(last_account_id, id);
+    return added;
+  }
+  OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
+  void close_hold(OpenHold& open);
+  std::shared_ptr<NewEntry> new_entry(OpenAccount& account, EntryType type, Money amount);
+
+  storage::Database& database;
+  const Clock& clock;
+  const Limits limits;
+  std::unordered_map<AccountId, OpenAccount> accounts;
+  std::unordered_map<std::string_view, OpenAccount*> by_public_id;
+  AccountId last_account_id = 0;
+  std::int64_t last_entry_id = 0;
+  std::int64_t last_hold_id = 0;
+  // A hold moves from `young` (oldest first) to `journaled` when it is written down, and to `spare` when it is settled.
+  std::list<OpenHold> young;
+  std::list<OpenHold> journaled;
+  std::list<OpenHold> spare;
+  Stats stats;
+};
+
+OpenHold& Ledger::State::open_hold(OpenAccount& account, Money amount, JobFacts job) {
+  if (spare.empty()) spare.emplace_front();
+  young.splice(young.end(), spare, spare.begin());
+  OpenHold& open = young.back();
+  open.self = std::prev(young.end());
+  open.id = ++last_hold_id;
+  open.account = &account;
+  open.amount = amount;
+  open.job_id = job.job_id;
+  open.model = job.model;
+  open.opened = clock.now();
+  open.created_at = clock.wall();
+  open.journaled = false;
+  account.held += amount;
+  stats.held += amount;
+  ++stats.open_holds;
+  return open;
+}
+
+void Ledger::State::close_hold(OpenHold& open) {
+  open.account->held -= open.amount;
+  stats.held -= open.amount;
+  --stats.open_holds;
+  auto& list = open.journaled ? journaled : young;
+  if (spare.size() < kMostSpareHolds) {
+    spare.splice(spare.begin(), list, open.self);
+  } else {
+    list.erase(open.self);
+  }
+}
+
+// Changes the balance and makes the line that says so; the caller adds the details and queues it.
+std::shared_ptr<NewEntry> Ledger::State::new_entry(OpenAccount& account, EntryType type, Money amount) {
+  account.balance += amount;
+  auto entry = std::make_shared<NewEntry>();
+  entry->id = ++last_entry_id;
+  entry->account = account.account.id;
+  entry->type = type;
+  entry->amount = amount;
+  entry->balance = account.balance;
+  entry->created_at = clock.wall();
+  return entry;
+}
+
+Hold::Hold(Hold&& other) noexcept
+    : ledger_(std::exchange(other.ledger_, nullptr)), open_(std::exchange(other.open_, nullptr)) {}
+
+Hold& Hold::operator=(Hold&& other) noexcept {
+  if (this != &other) {
+    if (open_ != nullptr) ledger_->give_back(*open_, "dropped");
+    ledger_ = std::exchange(other.ledger_, nullptr);
+    open_ = std::exchange(other.open_, nullptr);
+  }
+  return *this;
+}
+
+Hold::~Hold() {
+  if (open_ != nullptr) ledger_->give_back(*open_, "dropped");
+}
+
+Money Hold::amount() const {
+  return open_->amount;
+}
+AccountId Hold::account() const {
+  return open_->account->account.id;
+}
+std::int64_t Hold::id() const {
+  return open_->id;
+}
+
+Ledger::Ledger(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Ledger::~Ledger() {
+  assert(state_->stats.open_holds == 0);
+}
+
+Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const Clock& clock, Limits limits) {
+  Opening opening;
+  const auto loaded = database.run_now([&](storage::Connection& connection) { opening = load(connection); });
+  if (!loaded) return std::unexpected(loaded.error());
+  if (opening.accounts.size() > limits.max_accounts) {
+    return fail(Fault::service_unavailable, "The database holds more accounts than ledger.max_accounts.");
+  }
+  auto state = std::make_unique<State>(database, clock, limits);
+  state->accounts.reserve(opening.accounts.size());
+  for (auto& [account, balance] : opening.accounts) state->add(std::move(account), balance);
+  state->last_entry_id = opening.last_entry_id;
+  state->last_hold_id = opening.last_hold_id;
+  state->stats.released_at_start = opening.left_holds.size();
+  for (const auto& hold : opening.left_holds) {
+    spdlog::warn("ledger: released hold of {} USD for job {}: gateway_restart", hold.amount.to_usdc(), hold.job_id);
+  }
+  return std::unique_ptr<Ledger>(new Ledger(std::move(state)));
+}
+
+Result<Hold> Ledger::hold(AccountId account, Money upper_bound, JobFacts job) {
+  assert(upper_bound >= Money());
+  OpenAccount* payer = state_->find(account);
+  if (payer == nullptr) return std::unexpected(no_such_account());
+  if (poisoned()) return std::unexpected(unavailable("Charges cannot be stored; no paid work is accepted."));
+  // A hold is a place in the write queue: its capture must not be refused one.
+  if (state_->stats.open_holds >= state_->limits.max_open_holds ||
+      state_->database.waiting() >= state_->database.queue_limit()) {
+    return std::unexpected(unavailable("Too much paid work at once; try again."));
+  }
+  if (upper_bound > payer->balance - payer->held) {
+    ++state_->stats.refusals;
+    return fail(Fault::insufficient_credits, "The request may cost " + upper_bound.to_usdc() + " USD; available are " +
+                                                 (payer->balance - payer->held).to_usdc() + " USD.");
+  }
+  return Hold(*this, state_->open_hold(*payer, upper_bound, job));
+}
+
+boost::asio::awaitable<Result<Money>> Ledger::capture(Hold hold, Charge charge) {
+  assert(hold.valid() && hold.ledger_ == this);
+  OpenHold& open = *std::exchange(hold.open_, nullptr);
+  OpenAccount& payer = *open.account;
+  Money amount = std::max(charge.amount, Money());
+  if (amount > open.amount) {
+    spdlog::error("ledger: charge of {} USD for job {} cut to its hold of {} USD", amount.to_usdc(), open.job_id,
+                  open.amount.to_usdc());
+    amount = open.amount;
+  }
+  auto entry = state_->new_entry(payer, EntryType::charge, -amount);
+  entry->job_id.swap(open.job_id);
+  entry->model.swap(open.model);
+  entry->basis = charge.basis;
+  entry->tokens = charge.tokens;
+  entry->node_id = charge.node_id;
+  if (open.journaled) entry->hold_id = open.id;
+  state_->close_hold(open);
+  ++state_->stats.captures;
+  if (auto queued = state_->database.write(entry, storage::Queueing::guaranteed); !queued) {
+    return refused<Money>(std::move(queued).error());
+  }
+  const Money balance_after = entry->balance;
+  return durable(std::move(entry), balance_after);
+}
+
+void Ledger::release(Hold hold, std::string_view reason) {
+  if (hold.open_ != nullptr) give_back(*std::exchange(hold.open_, nullptr), reason);
+}
+
+void Ledger::give_back(OpenHold& open, std::string_view reason) {
+  spdlog::debug("ledger: released hold of {} USD for job {}: {}", open.amount.to_usdc(), open.job_id, reason);
+  if (open.journaled) {
+    // When the database is poisoned the row stays, and the next start drops it.
+    std::ignore = state_->database.write(std::make_shared<ForgetHold>(open.id), storage::Queueing::guaranteed);
+  }
+  state_->close_hold(open);
+  ++state_->stats.releases;
+}
+
+boost::asio::awaitable<Result<Money>> Ledger::grant(AccountId account, Money amount, std::string_view note,
+                                                    EntryType type) {
+  OpenAccount* receiver = state_->find(account);
+  if (receiver == nullptr) return refused<Money>(no_such_account());
+  if (poisoned()) return refused<Money>(unavailable("Storage failed; no change is accepted."));
+  const bool takes = type == EntryType::adjustment && amount < Money();
+  if (type == EntryType::charge || (!takes && amount <= Money())) {
+    return ready(fail(Fault::invalid_request, "The amount must be more than zero.", "credits"));
+  }
+  if (takes && (receiver->balance - receiver->held).nanousd() + amount.nanousd() < 0) {
+    return ready(fail(Fault::invalid_request, "The amount is more than the account has available.", "credits"));
+  }
+  if (!takes && amount > Money::max() - receiver->balance) {
+    return ready(fail(Fault::invalid_request, "The balance would be too large.", "credits"));
+  }
+  auto entry = state_->new_entry(*receiver, type, amount);
+  entry->note = note;
+  if (auto queued = state_->database.write(entry, storage::Queueing::guaranteed); !queued) {
+    return refused<Money>(std::move(queued).error());
+  }
+  const Money balance_after = entry->balance;
+  return durable(std::move(entry), balance_after);
+}
+
+boost::asio::awaitable<Result<Account>> Ledger::create_account(std::string_view name) {
+  if (poisoned()) return refused<Account>(unavailable("Storage failed; no change is accepted."));
+  if (state_->accounts.size() >= state_->limits.max_accounts) {
+    return refused<Account>(unavailable("There are as many accounts as ledger.max_accounts allows."));
+  }
+  Account account{.id = state_->last_account_id + 1,
+                  .public_id = "acct_" + random_base62(kPublicIdLength),
+                  .name = std::string(name),
+                  .created_at = state_->clock.wall()};
+  auto opened = std::make_shared<NewAccount>(account);
+  if (auto queued = state_->database.write(opened, storage::Queueing::guaranteed); !queued) {
+    return refused<Account>(std::move(queued).error());
+  }
+  state_->add(account, Money());
+  return durable(std::move(opened), std::move(account));
+}
+
+const Account* Ledger::find(std::string_view public_id) const {
+  const auto found = state_->by_public_id.find(public_id);
+  return found == state_->by_public_id.end() ? nullptr : &found->second->account;
+}
+
+const Account* Ledger::find(AccountId account) const {
+  const OpenAccount* found = state_->find(account);
+  return found == nullptr ? nullptr : &found->account;
+}
+
+Money Ledger::available(AccountId account) const {
+  const OpenAccount* found = state_->find(account);
+  return found == nullptr ? Money() : found->balance - found->held;
+}
+
+Money Ledger::balance(AccountId account) const {
+  const OpenAccount* found = state_->find(account);
+  return found == nullptr ? Money() : found->balance;
+}
+
+boost::asio::awaitable<Result<HistoryPage>> Ledger::history(AccountId account, int limit,
+                                                            std::optional<std::int64_t> before) {
+  const auto most = static_cast<std::size_t>(std::clamp(limit, 1, kMostEntriesAPage));
+  auto question = std::make_shared<ReadHistory>(account, most, before);
+  if (auto queued = state_->database.read(question); !queued) co_return std::unexpected(std::move(queued).error());
+  Result<void> outcome = co_await storage::finished(question);
+  if (!outcome) co_return std::unexpected(std::move(outcome).error());
+  co_return std::move(question->page);
+}
+
+void Ledger::journal_open_holds(Instant now) {
+  if (poisoned()) return;
+  auto& young = state_->young;
+  const auto due = [&](const OpenHold& open) { return open.opened + state_->limits.hold_journal_delay <= now; };
+  if (young.empty() || !due(young.front())) return;
+  auto batch = std::make_shared<JournalHolds>();
+  while (!young.empty() && due(young.front())) {
+    OpenHold& open = young.front();
+    batch->rows.push_back({.id = open.id,
+                           .account = open.account->account.id,
+                           .amount = open.amount,
+                           .job_id = open.job_id,
+                           .model = open.model,
+                           .created_at = open.created_at});
+    open.journaled = true;
+    state_->journaled.splice(state_->journaled.end(), young, young.begin());
+  }
+  std::ignore = state_->database.write(std::move(batch), storage::Queueing::guaranteed);
+}
+
+bool Ledger::poisoned() const {
+  return state_->database.poisoned();
+}
+
+Stats Ledger::stats() const {
+  Stats stats = state_->stats;
+  stats.accounts = state_->accounts.size();
+  return stats;
+}
+
+Result<Audit> audit(storage::Database& database) {
+  Audit found;
+  auto done = database.run_now([&](storage::Connection& connection) { found = audit_books(connection); });
+  if (!done) return std::unexpected(std::move(done).error());
+  return found;
+}
+
+}  // namespace turnpike::ledger

@@ -1,0 +1,198 @@
+#include "ledger_store.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "turnpike/storage/connection.hpp"
+
+namespace turnpike::ledger {
+namespace {
+
+using storage::Connection;
+using storage::Statement;
+
+std::int64_t micros(WallTime at) {
+  return at.time_since_epoch().count();
+}
+WallTime wall_time(std::int64_t unix_micros) {
+  return WallTime(std::chrono::microseconds(unix_micros));
+}
+// Counts of tokens are far below 2^63; one that is not was absurd already.
+std::int64_t stored(std::uint64_t count) {
+  return static_cast<std::int64_t>(std::min<std::uint64_t>(count, std::numeric_limits<std::int64_t>::max()));
+}
+
+EntryType entry_type(std::string_view text) {
+  for (const auto type : {EntryType::topup, EntryType::grant, EntryType::charge}) {
+    if (text == to_string(type)) return type;
+  }
+  return EntryType::adjustment;
+}
+
+void delete_hold(Connection& connection, std::int64_t id) {
+  connection.prepare("DELETE FROM holds WHERE id = ?").bind(id).run();
+}
+
+Entry entry_of(const Statement& row) {
+  Entry entry;
+  entry.id = row.integer(0);
+  entry.type = entry_type(row.text(1));
+  entry.amount = Money::nanousd(row.integer(2));
+  entry.balance = Money::nanousd(row.integer(3));
+  entry.job_id = row.text(4);
+  entry.model = row.text(5);
+  entry.basis = row.text(6);
+  entry.tokens = {.prompt = static_cast<std::uint64_t>(row.integer(7)),
+                  .completion = static_cast<std::uint64_t>(row.integer(8))};
+  entry.node_id = row.text(9);
+  entry.note = row.text(10);
+  entry.created_at = wall_time(row.integer(11));
+  return entry;
+}
+
+std::vector<JournalHolds::Row> left_holds(Connection& connection) {
+  std::vector<JournalHolds::Row> rows;
+  auto query = connection.prepare("SELECT id, account_id, amount_nanousd, job_id, model, created_at FROM holds");
+  while (query.step()) {
+    rows.push_back({.id = query.integer(0),
+                    .account = query.integer(1),
+                    .amount = Money::nanousd(query.integer(2)),
+                    .job_id = std::string(query.text(3)),
+                    .model = std::string(query.text(4)),
+                    .created_at = wall_time(query.integer(5))});
+  }
+  return rows;
+}
+
+std::int64_t number(Connection& connection, storage::Sql sql) {
+  auto query = connection.prepare(sql);
+  query.step();
+  return query.integer(0);
+}
+
+}  // namespace
+
+void NewEntry::run(Connection& connection) {
+  connection
+      .prepare(
+          "INSERT INTO entries (id, account_id, type, amount_nanousd, balance_nanousd, job_id, model, basis, "
+          "prompt_tokens, completion_tokens, node_id, note, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")
+      .bind(id)
+      .bind(account)
+      .bind(to_string(type))
+      .bind(amount.nanousd())
+      .bind(balance.nanousd())
+      .bind_text_or_null(job_id)
+      .bind_text_or_null(model)
+      .bind_text_or_null(basis ? to_string(*basis) : std::string_view())
+      .bind(stored(tokens.prompt))
+      .bind(stored(tokens.completion))
+      .bind_text_or_null(node_id)
+      .bind_text_or_null(note)
+      .bind(micros(created_at))
+      .run();
+  connection.prepare("UPDATE accounts SET balance_nanousd = ? WHERE id = ?")
+      .bind(balance.nanousd())
+      .bind(account)
+      .run();
+  if (hold_id) delete_hold(connection, *hold_id);
+}
+
+void NewAccount::run(Connection& connection) {
+  connection.prepare("INSERT INTO accounts (id, public_id, name, created_at) VALUES (?,?,?,?)")
+      .bind(account.id)
+      .bind(std::string_view(account.public_id))
+      .bind(std::string_view(account.name))
+      .bind(micros(account.created_at))
+      .run();
+}
+
+void JournalHolds::run(Connection& connection) {
+  for (const Row& row : rows) {
+    connection
+        .prepare("INSERT INTO holds (id, account_id, amount_nanousd, job_id, model, created_at) VALUES (?,?,?,?,?,?)")
+        .bind(row.id)
+        .bind(row.account)
+        .bind(row.amount.nanousd())
+        .bind(std::string_view(row.job_id))
+        .bind(std::string_view(row.model))
+        .bind(micros(row.created_at))
+        .run();
+  }
+}
+
+void ForgetHold::run(Connection& connection) {
+  delete_hold(connection, id);
+}
+
+void ReadHistory::run(Connection& connection) {
+  auto query = connection.prepare(
+      "SELECT id, type, amount_nanousd, balance_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, "
+      "node_id, note, created_at FROM entries WHERE account_id = ? AND id < ? ORDER BY id DESC LIMIT ?");
+  // One more than asked for tells whether there is a next page.
+  query.bind(account)
+      .bind(before.value_or(std::numeric_limits<std::int64_t>::max()))
+      .bind(static_cast<std::int64_t>(limit + 1));
+  page = {};
+  while (query.step()) {
+    if (page.entries.size() == limit) {
+      page.next_cursor = page.entries.back().id;
+      break;
+    }
+    page.entries.push_back(entry_of(query));
+  }
+}
+
+Opening load(Connection& connection) {
+  Opening opening;
+  {
+    auto query =
+        connection.prepare("SELECT id, public_id, name, balance_nanousd, created_at FROM accounts ORDER BY id");
+    while (query.step()) {
+      opening.accounts.push_back({.account = {.id = query.integer(0),
+                                              .public_id = std::string(query.text(1)),
+                                              .name = std::string(query.text(2)),
+                                              .created_at = wall_time(query.integer(4))},
+                                  .balance = Money::nanousd(query.integer(3))});
+    }
+  }
+  opening.last_entry_id = number(connection, "SELECT coalesce(max(id), 0) FROM entries");
+  opening.last_hold_id = number(connection, "SELECT coalesce(max(id), 0) FROM holds");
+  opening.left_holds = left_holds(connection);
+  connection.prepare("DELETE FROM holds").run();
+  return opening;
+}
+
+Audit audit_books(Connection& connection) {
+  Audit audit;
+  audit.accounts = static_cast<std::size_t>(number(connection, "SELECT count(*) FROM accounts"));
+  audit.entries = static_cast<std::size_t>(number(connection, "SELECT count(*) FROM entries"));
+  audit.holds = static_cast<std::size_t>(number(connection, "SELECT count(*) FROM holds"));
+  audit.balances = Money::nanousd(number(connection, "SELECT coalesce(sum(balance_nanousd), 0) FROM accounts"));
+  const auto collect = [&](storage::Sql sql, std::string_view what) {
+    auto query = connection.prepare(sql);
+    while (query.step()) audit.faults.push_back(std::string(query.text(0)) + ": " + std::string(what));
+  };
+  collect(
+      "SELECT a.public_id FROM accounts a LEFT JOIN entries e ON e.account_id = a.id GROUP BY a.id "
+      "HAVING a.balance_nanousd <> coalesce(sum(e.amount_nanousd), 0)",
+      "the balance is not the sum of the entries");
+  collect("SELECT public_id FROM accounts WHERE balance_nanousd < 0", "the balance is below zero");
+  collect(
+      "SELECT 'entry ' || id FROM (SELECT id, balance_nanousd, sum(amount_nanousd) OVER "
+      "(PARTITION BY account_id ORDER BY id) AS expected FROM entries) WHERE balance_nanousd <> expected",
+      "its balance does not follow from the entries before it");
+  collect("SELECT 'entry ' || id FROM entries WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
+  collect("SELECT 'hold ' || id FROM holds WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
+  collect("SELECT 'hold ' || id FROM holds WHERE job_id IN (SELECT job_id FROM entries)",
+          "its job was charged already");
+  collect("SELECT 'job ' || job_id FROM entries WHERE job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1",
+          "charged more than once");
+  collect("SELECT 'entry ' || id FROM entries WHERE type = 'charge' AND (amount_nanousd > 0 OR job_id IS NULL)",
+          "a charge that adds credits or has no job");
+  collect("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'", "the file is damaged");
+  return audit;
+}
+
+}  // namespace turnpike::ledger

@@ -1,0 +1,87 @@
+// What the ledger asks of the database. All SQL of the ledger is in ledger_store.cpp.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "turnpike/ledger/ledger.hpp"
+#include "turnpike/storage/database.hpp"
+
+namespace turnpike::ledger {
+
+// A line of history to be written, and the balance that follows from it. With `hold_id`, the hold that it settles was
+// journaled and its row goes in the same transaction.
+struct NewEntry final : storage::Operation {
+  void run(storage::Connection& connection) override;
+
+  std::int64_t id = 0;
+  AccountId account = 0;
+  EntryType type = EntryType::charge;
+  Money amount;   // signed
+  Money balance;  // after it
+  std::string job_id;
+  std::string model;
+  std::optional<Basis> basis;
+  TokenCounts tokens;
+  std::string node_id;
+  std::string note;
+  WallTime created_at{};
+  std::optional<std::int64_t> hold_id;
+};
+
+struct NewAccount final : storage::Operation {
+  explicit NewAccount(Account opened) : account(std::move(opened)) {}
+  void run(storage::Connection& connection) override;
+  Account account;
+};
+
+// Holds that have been open for a while.
+struct JournalHolds final : storage::Operation {
+  struct Row {
+    std::int64_t id;
+    AccountId account;
+    Money amount;
+    std::string job_id;
+    std::string model;
+    WallTime created_at;
+  };
+  void run(storage::Connection& connection) override;
+  std::vector<Row> rows;
+};
+
+struct ForgetHold final : storage::Operation {
+  explicit ForgetHold(std::int64_t hold_id) : id(hold_id) {}
+  void run(storage::Connection& connection) override;
+  std::int64_t id;
+};
+
+struct ReadHistory final : storage::Operation {
+  ReadHistory(AccountId whose, std::size_t most, std::optional<std::int64_t> below)
+      : account(whose), limit(most), before(below) {}
+  void run(storage::Connection& connection) override;
+  AccountId account;
+  std::size_t limit;
+  std::optional<std::int64_t> before;
+  HistoryPage page;
+};
+
+struct StoredAccount {
+  Account account;
+  Money balance;
+};
+
+// Everything the ledger needs at start; drops the holds that were left.
+struct Opening {
+  std::vector<StoredAccount> accounts;
+  std::int64_t last_entry_id = 0;
+  std::int64_t last_hold_id = 0;
+  std::vector<JournalHolds::Row> left_holds;
+};
+Opening load(storage::Connection& connection);
+
+Audit audit_books(storage::Connection& connection);
+
+}  // namespace turnpike::ledger
