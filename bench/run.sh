@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Builds the release preset and measures Turnpike beside nginx and the bare node: see bench/README.md.
+#   bench/run.sh [--seconds S] [--rounds R] [--only direct,nginx,turnpike] [--streams N]
+#   BUILD=DIR bench/run.sh ...      measures what DIR holds (its programs must have been built with -DTURNPIKE_BENCH=ON)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/deps.sh --bench
+if [[ -z ${BUILD:-} ]]; then
+  BUILD=build/release
+  echo "bench: building the release preset"
+  cmake --preset release --log-level=WARNING > /dev/null
+  ninja -C "$BUILD"
+fi
+exec python3 bench/measure.py --build "$BUILD" "$@"
