@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+"""Kills the gateway under load at random instants, starts it again, and reconciles. Python standard library only.
+
+Each round: client threads ask for answers, whole and streamed, over several accounts, while grants are made; the gateway
+gets SIGKILL after a random time; it is started again (and now and then killed again while it starts). Then, for every
+account, by the HTTP API and by the database file:
+  - every answer that a client saw completed is charged exactly once, at the price of the usage it reported;
+  - no job is charged twice, and nothing is charged that was not asked for;
+  - every grant that was acknowledged is there, and none that was not asked for;
+  - no hold is left, and balance = grants - charges to the nano-dollar.
+An answer counts as completed when all of its body arrived, or the stream's [DONE] did.
+"""
+import argparse
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+PROMPT_NANOUSD_PER_MILLION = 1_370_000_000
+COMPLETION_NANOUSD_PER_MILLION = 2_910_000_000
+NANOUSD_PER_CREDIT = 10_000_000
+MODEL = "m-1"
+CLIENTS_PER_ACCOUNT = 4
+WAIT_SECONDS = 20
+
+
+class Failed(Exception):
+    """A promise that did not hold."""
+
+
+def expect(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+def nanousd(usdc):
+    """A decimal string of dollars, exactly."""
+    negative = usdc.startswith("-")
+    whole, _, decimals = usdc.lstrip("-").partition(".")
+    amount = int(whole) * 1_000_000_000 + int(decimals.ljust(9, "0"))
+    return -amount if negative else amount
+
+
+def price(usage):
+    millionths = (usage["prompt_tokens"] * PROMPT_NANOUSD_PER_MILLION
+                  + usage["completion_tokens"] * COMPLETION_NANOUSD_PER_MILLION)
+    return (millionths + 999_999) // 1_000_000
+
+
+@dataclass
+class Account:
+    """What the clients of one account know for certain."""
+    id: str
+    key: str
+    granted: int = 0        # nano-dollars, acknowledged
+    grants_asked: int = 0   # nano-dollars, acknowledged or not
+    asked: int = 0          # requests that were sent
+    completed: dict = field(default_factory=dict)  # job id -> nano-dollars; None: whatever it is
+    refused: Counter = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Gateway:
+    """The gateway as a child that can be killed and started again on the same data."""
+
+    def __init__(self, turnpike, folder, node_address):
+        self.turnpike = turnpike
+        self.data = os.path.join(folder, "data")
+        self.config = os.path.join(folder, "turnpike.json")
+        self.log_path = os.path.join(folder, "turnpike.log")
+        self.child = None
+        self.address = ("", 0)
+        with open(self.config, "w", encoding="utf-8") as out:
+            json.dump({
+                "listen": "127.0.0.1:0",
+                "admin": {"listen": "127.0.0.1:0"},
+                "data_dir": self.data,
+                "models": [{"id": MODEL, "context_window": 4096, "pricing": {
+                    "prompt_per_million_usd": "1.37", "completion_per_million_usd": "2.91"}}],
+                "nodes": [{"id": "node-1", "url": f"http://{node_address}/v1", "models": [MODEL], "capacity": 64}],
+            }, out)
+
+    @property
+    def listening(self):
+        return os.path.join(self.data, "listening.json")
+
+    def start(self):
+        """Starts it without waiting."""
+        if os.path.exists(self.listening):
+            os.remove(self.listening)
+        with open(self.log_path, "ab") as log:
+            self.child = subprocess.Popen(
+                [self.turnpike, "serve", "--config", self.config, "--data-dir", self.data],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_until_it_serves(self):
+        deadline = time.monotonic() + WAIT_SECONDS
+        while time.monotonic() < deadline:
+            expect(self.child.poll() is None, f"the gateway ended by itself with {self.child.returncode}")
+            try:
+                with open(self.listening, encoding="utf-8") as ready:
+                    host, port = json.load(ready)["listen"].rsplit(":", 1)
+                self.address = (host, int(port))
+                status, _ = self.get("/readyz")
+                if status == 200:
+                    return
+            except (OSError, ValueError, http.client.HTTPException):
+                pass
+            time.sleep(0.01)  # the pause of a poll with a deadline
+        raise Failed("the gateway does not become ready")
+
+    def kill(self):
+        self.child.send_signal(signal.SIGKILL)
+        self.child.wait()
+
+    def stop(self):
+        """A clean end: 0 within the drain's limit."""
+        self.child.send_signal(signal.SIGTERM)
+        try:
+            return self.child.wait(40)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return None
+
+    def command(self, *arguments):
+        """Runs `turnpike ARGUMENTS --json` and returns what it printed; raises OSError when it failed."""
+        done = subprocess.run([self.turnpike, *arguments, "--config", self.config, "--json"], capture_output=True,
+                              text=True, check=False, timeout=WAIT_SECONDS)
+        if done.returncode != 0:
+            raise OSError(f"{arguments}: {done.stderr.strip()}")
+        return json.loads(done.stdout.splitlines()[0])
+
+    def get(self, target, key=None):
+        connection = http.client.HTTPConnection(*self.address, timeout=WAIT_SECONDS)
+        try:
+            connection.request("GET", target, headers={"Authorization": f"Bearer {key}"} if key else {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+
+class Client(threading.Thread):
+    """Asks for one answer after another until nothing listens any more."""
+
+    def __init__(self, gateway, account, seed):
+        super().__init__(daemon=True)
+        self.gateway = gateway
+        self.account = account
+        self.random = random.Random(seed)
+
+    def run(self):
+        while True:
+            connection = http.client.HTTPConnection(*self.gateway.address, timeout=WAIT_SECONDS)
+            try:
+                while self.ask(connection):
+                    pass
+            except ConnectionRefusedError:
+                return
+            except (OSError, http.client.HTTPException):
+                pass  # cut off: by SIGKILL, or as the end of a broken stream
+            finally:
+                connection.close()
+
+    def ask(self, connection):
+        """One request; False when this connection is of no more use."""
+        stream = self.random.random() < 0.5
+        trouble = self.random.choice(["", "", "", "", " die_after=2", " status=500", " usage=lie:1000000", " usage=none"])
+        speed = self.random.choice(["", " interval_ms=1", " interval_ms=5", " delay_ms=20"])
+        directive = f"[[sim tokens={self.random.randint(1, 30)}{speed}{trouble}]]"
+        body = {"model": MODEL, "stream": stream, "max_tokens": 40,
+                "messages": [{"role": "user", "content": f"{self.random.random()} {directive}"}]}
+        if stream:
+            body["stream_options"] = {"include_usage": True}
+        with self.account.lock:
+            self.account.asked += 1
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), {
+            "Content-Type": "application/json", "Accept": "application/json",
+            "Authorization": f"Bearer {self.account.key}"})
+        response = connection.getresponse()
+        if response.status != 200:
+            response.read()
+            with self.account.lock:
+                self.account.refused[response.status] += 1
+            return not response.will_close
+        job = response.headers["x-turnpike-job-id"]
+        # A charge follows from the usage that the client sees where the node is honest about it.
+        honest = "usage=" not in trouble
+        if stream:
+            return self.read_stream(connection, response, job, honest)
+        usage = json.loads(response.read()).get("usage")
+        self.note(job, usage if honest else None)
+        return True
+
+    def read_stream(self, connection, response, job, honest):
+        leaves_after = self.random.randint(1, 5) if self.random.random() < 0.1 else None
+        usage = None
+        events = 0
+        for line in response:
+            if not line.startswith(b"data: "):
+                continue
+            events += 1
+            if line.strip() == b"data: [DONE]":
+                self.note(job, usage if honest else None)
+            elif json.loads(line[6:]).get("usage"):
+                usage = json.loads(line[6:])["usage"]
+            if events == leaves_after:
+                return False
+        return True
+
+    def note(self, job, usage):
+        with self.account.lock:
+            self.account.completed[job] = price(usage) if usage else None
+
+
+class Granter(threading.Thread):
+    """Makes grants until the gateway is gone."""
+
+    def __init__(self, gateway, accounts, seed):
+        super().__init__(daemon=True)
+        self.gateway = gateway
+        self.accounts = accounts
+        self.random = random.Random(seed)
+
+    def run(self):
+        try:
+            while True:
+                account = self.random.choice(self.accounts)
+                thousandths = self.random.randint(1, 5000)
+                amount = thousandths * NANOUSD_PER_CREDIT // 1000
+                account.grants_asked += amount
+                credits = f"{thousandths // 1000}.{thousandths % 1000:03}"
+                self.gateway.command("credits", "grant", "--account", account.id, "--credits", credits)
+                account.granted += amount
+        except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+            pass
+
+
+def history(gateway, account):
+    """Every entry, newest first, by pages."""
+    entries = []
+    target = "/v1/credits/history?limit=200"
+    cursor = None
+    while True:
+        status, body = gateway.get(target + (f"&cursor={cursor}" if cursor else ""), account.key)
+        expect(status == 200, f"history answered {status}: {body!r}")
+        page = json.loads(body)
+        entries += page["data"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return entries
+
+
+def reconcile_by_api(gateway, account):
+    entries = history(gateway, account)
+    charges = Counter()
+    amounts = {}
+    granted = charged = 0
+    for entry in entries:
+        amount = nanousd(entry["amount_usdc"])
+        if entry["type"] == "charge":
+            charges[entry["job_id"]] += 1
+            amounts[entry["job_id"]] = -amount
+            charged -= amount
+        elif entry["type"] == "grant":
+            granted += amount
+        else:
+            raise Failed(f"an entry of type {entry['type']}")
+    twice = [job for job, count in charges.items() if count > 1]
+    expect(not twice, f"charged more than once: {twice[:5]}")
+    for job, wanted in account.completed.items():
+        expect(job in charges, f"{job} was answered to the end and is not charged")
+        expect(wanted in (None, amounts[job]), f"{job} was charged {amounts[job]} and not {wanted}")
+    expect(len(charges) <= account.asked, f"{len(charges)} charges for {account.asked} requests")
+    expect(account.granted <= granted <= account.grants_asked,
+           f"granted {granted}; acknowledged {account.granted}, asked for {account.grants_asked}")
+    status, body = gateway.get("/v1/credits/balance", account.key)
+    expect(status == 200, f"balance answered {status}")
+    balance = nanousd(json.loads(body)["balance_usdc"])
+    expect(balance == granted - charged, f"balance {balance}, grants {granted} - charges {charged}")
+    expect(balance >= 0, f"balance {balance}")
+    return len(charges)
+
+
+def reconcile_by_file(gateway):
+    """What the journal itself says; read while the gateway runs without load."""
+    database = sqlite3.connect(f"file:{gateway.data}/turnpike.db?mode=ro", uri=True, timeout=WAIT_SECONDS)
+    try:
+        held = database.execute("SELECT count(*) FROM holds").fetchone()[0]
+        expect(held == 0, f"{held} holds are left")
+        wrong = database.execute(
+            "SELECT public_id, balance_nanousd, (SELECT coalesce(sum(amount_nanousd), 0) FROM entries"
+            " WHERE account_id = accounts.id) AS total FROM accounts WHERE balance_nanousd <> total").fetchall()
+        expect(not wrong, f"accounts whose balance is not the sum of their entries: {wrong}")
+        wrong = database.execute(
+            "SELECT id FROM (SELECT id, balance_nanousd, sum(amount_nanousd)"
+            " OVER (PARTITION BY account_id ORDER BY id) AS running FROM entries) WHERE balance_nanousd <> running").fetchall()
+        expect(not wrong, f"entries whose balance does not follow from the ones before: {wrong[:5]}")
+        expect(database.execute("PRAGMA integrity_check").fetchone()[0] == "ok", "the database file is damaged")
+    finally:
+        database.close()
+
+
+def one_round(gateway, accounts, source):
+    """Load, SIGKILL, restart, reconcile. Returns the charges there are."""
+    workers = [Client(gateway, account, source.random()) for account in accounts for _ in range(CLIENTS_PER_ACCOUNT)]
+    workers.append(Granter(gateway, accounts, source.random()))
+    for worker in workers:
+        worker.start()
+    time.sleep(source.uniform(0.02, 0.8))  # the random instant
+    gateway.kill()
+    for worker in workers:
+        worker.join(WAIT_SECONDS)
+        expect(not worker.is_alive(), "a client still waits for a gateway that is gone")
+    while source.random() < 0.3:
+        gateway.start()
+        time.sleep(source.uniform(0.0, 0.1))  # another random instant, in the middle of starting
+        gateway.kill()
+    gateway.start()
+    gateway.wait_until_it_serves()
+    charges = sum(reconcile_by_api(gateway, account) for account in accounts)
+    reconcile_by_file(gateway)
+    return charges
+
+
+def make_accounts(gateway):
+    """Two that can pay for everything, and one that runs out now and then."""
+    accounts = []
+    for credits in (1000, 1000, 3):
+        made = gateway.command("keys", "create", "--credits", str(credits))
+        amount = credits * NANOUSD_PER_CREDIT
+        accounts.append(Account(made["account_id"], made["api_key"], amount, amount))
+    return accounts
+
+
+def run(arguments, folder):
+    node = subprocess.Popen([arguments.simnode, "--models", MODEL], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            text=True)
+    gateway = None
+    source = random.Random(arguments.seed)
+    try:
+        gateway = Gateway(arguments.turnpike, folder, node.stdout.readline().split("listening on ")[1].strip())
+        gateway.start()
+        gateway.wait_until_it_serves()
+        accounts = make_accounts(gateway)
+        for number in range(1, arguments.rounds + 1):
+            charges = one_round(gateway, accounts, source)
+            completed = sum(len(account.completed) for account in accounts)
+            print(f"round {number}: {completed} answers seen completed so far, {charges} charges, all reconciled",
+                  flush=True)
+        expect(sum(len(account.completed) for account in accounts) >= arguments.rounds, "hardly an answer was completed")
+        refused = sum((account.refused for account in accounts), Counter())
+        print(f"requests {sum(account.asked for account in accounts)}, refused {dict(refused)}")
+        code = gateway.stop()
+        expect(code == 0, f"SIGTERM ended the gateway with {code}")
+    finally:
+        if gateway and gateway.child and gateway.child.poll() is None:
+            gateway.kill()
+        node.terminate()
+        node.wait()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turnpike", required=True)
+    parser.add_argument("--simnode", required=True)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--seed", type=int, default=None, help="of the choices; instants stay random")
+    arguments = parser.parse_args()
+    if arguments.seed is None:
+        arguments.seed = random.randrange(2**32)
+    print(f"seed {arguments.seed}", flush=True)
+    folder = tempfile.mkdtemp(prefix="turnpike-crash-")
+    try:
+        run(arguments, folder)
+    except Failed as failure:
+        print(f"FAILED: {failure}\nthe last lines of the gateway's log:")
+        with open(os.path.join(folder, "turnpike.log"), encoding="utf-8", errors="replace") as log:
+            print("".join(log.readlines()[-20:]))
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
