@@ -30,8 +30,8 @@ void Database::complete(Operation& operation, Result<void> outcome) {
   if (!completion.waiter) return;
   // The waiter goes first, and its guard after it, so that the loop stays alive until the waiter has run.
   const auto guard = std::move(completion.loop_guard);
-  auto waiter = std::move(completion.waiter);
-  completion.waiter = nullptr;
+  auto waiter = std::move(*completion.waiter);
+  completion.waiter.reset();
   std::move(waiter)();
 }
 
@@ -43,7 +43,7 @@ asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation) {
     const auto executor = co_await asio::this_coro::executor;
     auto& completion = operation->completion();
     const auto wait = [&completion, &executor](auto handler) {
-      completion.waiter = std::move(handler);
+      completion.waiter.emplace(std::move(handler));
       completion.loop_guard.emplace(executor);
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(wait, asio::use_awaitable);

@@ -12,7 +12,8 @@ namespace turnpike::storage {
 
 struct Operation::Completion {
   std::optional<Result<void>> outcome;
-  boost::asio::any_completion_handler<void()> waiter;
+  // Emplaced, never assigned: the move assignment of Boost 1.81 calls itself without end.
+  std::optional<boost::asio::any_completion_handler<void()>> waiter;
   std::optional<boost::asio::executor_work_guard<boost::asio::any_io_executor>> loop_guard;
 };
 

@@ -93,7 +93,7 @@ class SqliteDatabase final : public Database {
 void SqliteDatabase::configure() {
   // Exclusive: the file is this process's alone, and a transaction costs no file lock.
   connection_.execute(
-      "PRAGMA busy_timeout = 1000; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
+      "PRAGMA busy_timeout = 200; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
       "PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000;");
   connection_.execute(options_.durability == Durability::power ? "PRAGMA synchronous = FULL"
                                                                : "PRAGMA synchronous = NORMAL");

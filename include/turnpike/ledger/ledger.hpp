@@ -43,8 +43,8 @@ struct Limits {
 
 struct Account {
   AccountId id = 0;
-  std::string public_id;  // "acct_" + 20 characters of base62
-  std::string name;       // free text of the operator; may be empty
+  std::string public_id = {};  // "acct_" + 20 characters of base62
+  std::string name = {};       // free text of the operator; may be empty
   WallTime created_at{};
 };
 
@@ -58,8 +58,8 @@ struct JobFacts {
 struct Charge {
   Money amount;  // 0 to the hold's amount; more is cut to it
   Basis basis = Basis::none;
-  TokenCounts tokens;
-  std::string_view node_id;  // copied; several nodes: joined by a comma
+  TokenCounts tokens = {};
+  std::string_view node_id = {};  // copied; several nodes: joined by a comma
 };
 
 // One line of an account's history.

@@ -19,7 +19,7 @@ enum class Durability : std::uint8_t {
 };
 
 struct SqliteOptions {
-  std::string file;  // made with mode 0600, and its folder with 0700, when it is not there
+  std::string file = {};  // made with mode 0600, and its folder with 0700, when it is not there
   Durability durability = Durability::process;
   std::size_t queue_limit = 65'536;  // writes waiting
   std::size_t max_batch = 256;       // writes a transaction
