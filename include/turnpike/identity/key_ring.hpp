@@ -61,9 +61,9 @@ enum class Refusal : std::uint8_t { unknown, revoked, expired };
 
 struct NewKey {
   std::int64_t account_id = 0;
-  std::string_view prefix;  // what the key begins with: dialect::Dialect::key_prefixes
-  std::string_view dialect;
-  std::string_view tier;
+  std::string_view prefix = {};  // what the key begins with: dialect::Dialect::key_prefixes
+  std::string_view dialect = {};
+  std::string_view tier = {};
   Scopes scopes = Scopes::all();
   std::optional<WallTime> expires_at = std::nullopt;
 };

@@ -16,11 +16,11 @@ struct TokenCounts {
 // The price of a model. Its parts add up; a model priced by tokens leaves the last three at zero, one priced by the
 // request leaves the first two.
 struct Price {
-  Money prompt_per_million;
-  Money completion_per_million;
-  Money per_request;
+  Money prompt_per_million = {};
+  Money completion_per_million = {};
+  Money per_request = {};
   std::uint64_t included_output_tokens = 0;  // completion tokens that per_request pays for
-  Money per_thousand_beyond;                 // for completion tokens past those, in proportion
+  Money per_thousand_beyond = {};            // for completion tokens past those, in proportion
 
   // Exact, rounded up to a nano-dollar once. Counts past 2^48 count as 2^48, and a cost past Money::max() is
   // Money::max(): an absurd claim is dear, never wrapped around. Prices must not be negative.

@@ -1,0 +1,371 @@
+#include "turnpike/ledger/ledger.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <map>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/loop.hpp"
+#include "common/temp_folder.hpp"
+#include "turnpike/storage/sqlite.hpp"
+
+namespace turnpike::ledger {
+namespace {
+
+class LedgerTest : public testing::Test {
+ protected:
+  void start(storage::SqliteOptions options = {}) {
+    stop();
+    options.file = folder.file("turnpike.db");
+    auto opened = storage::open_sqlite(loop.executor(), std::move(options));
+    ASSERT_TRUE(opened) << opened.error().message;
+    database = std::move(*opened);
+    auto ledger_opened = Ledger::open(*database, clock, limits);
+    ASSERT_TRUE(ledger_opened) << ledger_opened.error().message;
+    ledger = std::move(*ledger_opened);
+  }
+  void stop() {
+    ledger = nullptr;
+    database = nullptr;
+  }
+  AccountId account_with(std::int64_t nanousd) {
+    const Account account = loop.run(ledger->create_account("test")).value();
+    if (nanousd > 0) EXPECT_TRUE(loop.run(ledger->grant(account.id, Money::nanousd(nanousd), "for a test")));
+    return account.id;
+  }
+  Result<Hold> hold(AccountId account, std::int64_t nanousd) {
+    job = "job_" + std::to_string(++jobs);
+    return ledger->hold(account, Money::nanousd(nanousd), {.job_id = job, .model = "m-1"});
+  }
+  Result<Money> capture(Hold hold, std::int64_t nanousd, Basis basis = Basis::node_usage) {
+    return loop.run(ledger->capture(std::move(hold), {.amount = Money::nanousd(nanousd), .basis = basis}));
+  }
+  HistoryPage history(AccountId account, int limit = 200, std::optional<std::int64_t> before = {}) {
+    return loop.run(ledger->history(account, limit, before)).value();
+  }
+  std::int64_t balance(AccountId account) { return ledger->balance(account).nanousd(); }
+  std::int64_t available(AccountId account) { return ledger->available(account).nanousd(); }
+  void expect_right_books() {
+    const auto books = audit(*database);
+    ASSERT_TRUE(books) << books.error().message;
+    EXPECT_TRUE(books->faults.empty()) << books->faults.front();
+  }
+
+  turnpike::test::TempFolder folder;
+  turnpike::test::Loop loop;
+  HeldClock clock;
+  Limits limits;
+  std::unique_ptr<storage::Database> database;
+  std::unique_ptr<Ledger> ledger;
+  std::string job;
+  int jobs = 0;
+};
+
+TEST_F(LedgerTest, a_hold_is_never_larger_than_what_is_available) {
+  start();
+  const AccountId account = account_with(100);
+  auto first = hold(account, 60);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(available(account), 40);
+  EXPECT_EQ(balance(account), 100);
+  EXPECT_EQ(hold(account, 41).error().fault, Fault::insufficient_credits);
+  EXPECT_TRUE(hold(account, 40));  // dropped at once
+  EXPECT_EQ(available(account), 40);
+  ledger->release(std::move(*first), "test");
+  EXPECT_EQ(available(account), 100);
+}
+
+TEST_F(LedgerTest, two_hundred_requests_race_for_a_balance_that_pays_for_fifty) {
+  start();
+  const AccountId account = account_with(50 * 1'000);
+  std::vector<Hold> holds;
+  int refused = 0;
+  for (int i = 0; i < 200; ++i) {
+    auto held = hold(account, 1'000);
+    if (held) {
+      holds.push_back(std::move(*held));
+    } else {
+      EXPECT_EQ(held.error().fault, Fault::insufficient_credits);
+      ++refused;
+    }
+  }
+  EXPECT_EQ(refused, 150);
+  for (Hold& held : holds) EXPECT_TRUE(capture(std::move(held), 999));
+  EXPECT_EQ(balance(account), 50);
+  EXPECT_EQ(ledger->stats().refusals, 150U);
+  expect_right_books();
+}
+
+TEST_F(LedgerTest, a_capture_gives_the_rest_of_its_hold_back) {
+  start();
+  const AccountId account = account_with(100);
+  EXPECT_EQ(capture(hold(account, 80).value(), 30)->nanousd(), 70);
+  EXPECT_EQ(available(account), 70);
+  EXPECT_EQ(ledger->stats().open_holds, 0U);
+}
+
+TEST_F(LedgerTest, a_charge_is_never_larger_than_its_hold) {
+  start();
+  const AccountId account = account_with(100);
+  EXPECT_EQ(capture(hold(account, 80).value(), 1'000'000)->nanousd(), 20);
+  EXPECT_EQ(capture(hold(account, 20).value(), -5)->nanousd(), 20);
+}
+
+TEST_F(LedgerTest, a_charge_that_nobody_waits_for_is_made_all_the_same) {
+  start();
+  const AccountId account = account_with(100);
+  {
+    // The client's coroutine died here: the awaitable is dropped.
+    const auto dropped = ledger->capture(hold(account, 80).value(), {.amount = Money::nanousd(30)});
+  }
+  EXPECT_EQ(balance(account), 70);
+  start();
+  EXPECT_EQ(balance(account), 70);
+  expect_right_books();
+}
+
+TEST_F(LedgerTest, history_says_what_was_charged_and_why_newest_first) {
+  start();
+  const AccountId account = account_with(1'000);
+  auto held = hold(account, 500);
+  const std::string charged_job = job;
+  const auto after = loop.run(ledger->capture(std::move(*held), {.amount = Money::nanousd(28),
+                                                                 .basis = Basis::bounded,
+                                                                 .tokens = {.prompt = 12, .completion = 8},
+                                                                 .node_id = "node-1"}));
+  EXPECT_EQ(after->nanousd(), 972);
+  const HistoryPage page = history(account);
+  ASSERT_EQ(page.entries.size(), 2U);
+  EXPECT_FALSE(page.next_cursor);
+  const Entry& charge = page.entries[0];
+  EXPECT_EQ(charge.type, EntryType::charge);
+  EXPECT_EQ(charge.amount.nanousd(), -28);
+  EXPECT_EQ(charge.balance.nanousd(), 972);
+  EXPECT_EQ(charge.job_id, charged_job);
+  EXPECT_EQ(charge.model, "m-1");
+  EXPECT_EQ(charge.basis, "bounded");
+  EXPECT_EQ(charge.tokens, (TokenCounts{.prompt = 12, .completion = 8}));
+  EXPECT_EQ(charge.node_id, "node-1");
+  EXPECT_EQ(charge.created_at, clock.wall());
+  EXPECT_EQ(page.entries[1].type, EntryType::grant);
+  EXPECT_EQ(page.entries[1].note, "for a test");
+  EXPECT_EQ(page.entries[1].basis, "");
+}
+
+TEST_F(LedgerTest, history_pages_show_every_entry_once) {
+  start();
+  const AccountId account = account_with(1'000);
+  const AccountId other = account_with(1'000);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(capture(hold(account, 10).value(), 1));
+    EXPECT_TRUE(capture(hold(other, 10).value(), 1));
+  }
+  std::vector<std::int64_t> ids;
+  std::optional<std::int64_t> before;
+  do {
+    const HistoryPage page = history(account, 3, before);
+    EXPECT_LE(page.entries.size(), 3U);
+    for (const Entry& entry : page.entries) ids.push_back(entry.id);
+    before = page.next_cursor;
+  } while (before);
+  EXPECT_EQ(ids.size(), 11U);
+  EXPECT_TRUE(std::ranges::is_sorted(ids, std::greater()));
+}
+
+TEST_F(LedgerTest, a_short_request_never_writes_its_hold) {
+  start();
+  const AccountId account = account_with(100);
+  auto held = hold(account, 80);
+  clock.advance(std::chrono::milliseconds(999));
+  ledger->journal_open_holds(clock.now());
+  EXPECT_EQ(audit(*database)->holds, 0U);
+  ledger->release(std::move(*held), "test");
+}
+
+TEST_F(LedgerTest, a_long_hold_is_written_down_and_goes_with_its_charge) {
+  start();
+  const AccountId account = account_with(100);
+  auto first = hold(account, 10);
+  auto second = hold(account, 20);
+  clock.advance(std::chrono::seconds(1));
+  ledger->journal_open_holds(clock.now());
+  EXPECT_TRUE(history(account).entries.size() == 1);  // waits for the writes before it
+  EXPECT_EQ(audit(*database)->holds, 2U);
+  EXPECT_TRUE(capture(std::move(*first), 1));
+  EXPECT_EQ(audit(*database)->holds, 1U);
+  ledger->release(std::move(*second), "test");
+  EXPECT_TRUE(history(account).entries.size() == 2);
+  EXPECT_EQ(audit(*database)->holds, 0U);
+  expect_right_books();
+}
+
+TEST_F(LedgerTest, holds_that_a_crash_left_are_released_at_the_next_start) {
+  start();
+  const AccountId account = account_with(100);
+  auto held = hold(account, 80);
+  clock.advance(std::chrono::seconds(1));
+  ledger->journal_open_holds(clock.now());
+  EXPECT_EQ(history(account).entries.size(), 1U);
+  // The crash: the file as it stands, WAL and all, is what the next start finds.
+  const turnpike::test::TempFolder after;
+  for (const char* name : {"turnpike.db", "turnpike.db-wal"}) {
+    std::filesystem::copy_file(folder.file(name), after.file(name));
+  }
+  auto copy = storage::open_sqlite(loop.executor(), {.file = after.file("turnpike.db")});
+  ASSERT_TRUE(copy);
+  const auto restarted = Ledger::open(**copy, clock, limits);
+  ASSERT_TRUE(restarted);
+  EXPECT_EQ((*restarted)->available(account).nanousd(), 100);
+  EXPECT_EQ((*restarted)->stats().released_at_start, 1U);
+  EXPECT_EQ(audit(**copy)->holds, 0U);
+  ledger->release(std::move(*held), "test");
+}
+
+TEST_F(LedgerTest, balances_accounts_and_ids_survive_a_restart) {
+  start();
+  const AccountId account = account_with(100);
+  const std::string public_id = ledger->find(account)->public_id;
+  EXPECT_TRUE(capture(hold(account, 80).value(), 30));
+  start();
+  ASSERT_NE(ledger->find(public_id), nullptr);
+  EXPECT_EQ(ledger->find(public_id)->id, account);
+  EXPECT_EQ(balance(account), 70);
+  EXPECT_EQ(ledger->find("acct_nobody"), nullptr);
+  EXPECT_TRUE(capture(hold(account, 70).value(), 70));
+  EXPECT_NE(account_with(5), account);
+  expect_right_books();
+}
+
+TEST_F(LedgerTest, a_failed_commit_stops_paid_work) {
+  std::atomic<bool> healthy = true;
+  start({.allow_commit = [&] { return healthy.load(); }});
+  const AccountId account = account_with(100);
+  auto held = hold(account, 80);
+  healthy = false;
+  EXPECT_EQ(capture(std::move(*held), 30).error().fault, Fault::service_unavailable);
+  EXPECT_TRUE(ledger->poisoned());
+  EXPECT_EQ(hold(account, 1).error().fault, Fault::service_unavailable);
+  EXPECT_FALSE(loop.run(ledger->grant(account, Money::nanousd(1), "")));
+  EXPECT_FALSE(loop.run(ledger->create_account("late")));
+  start();
+  EXPECT_EQ(balance(account), 100);
+}
+
+TEST_F(LedgerTest, a_job_is_never_charged_twice) {
+  start();
+  const AccountId account = account_with(100);
+  const JobFacts facts{.job_id = "job_same", .model = "m-1"};
+  EXPECT_TRUE(capture(ledger->hold(account, Money::nanousd(10), facts).value(), 10));
+  EXPECT_FALSE(capture(ledger->hold(account, Money::nanousd(10), facts).value(), 10));
+  start();
+  EXPECT_EQ(balance(account), 90);
+  expect_right_books();
+}
+
+TEST_F(LedgerTest, a_full_write_queue_refuses_holds_and_never_captures) {
+  limits.max_open_holds = 2;
+  start();
+  const AccountId account = account_with(100);
+  auto first = hold(account, 1);
+  auto second = hold(account, 1);
+  EXPECT_EQ(hold(account, 1).error().fault, Fault::service_unavailable);
+  EXPECT_TRUE(capture(std::move(*first), 1));
+  EXPECT_TRUE(hold(account, 1));
+  ledger->release(std::move(*second), "test");
+}
+
+TEST_F(LedgerTest, an_adjustment_takes_no_more_than_is_available) {
+  start();
+  const AccountId account = account_with(100);
+  auto held = hold(account, 60);
+  const auto take = [&](std::int64_t nanousd) {
+    return loop.run(ledger->grant(account, Money::nanousd(nanousd), "correction", EntryType::adjustment));
+  };
+  EXPECT_EQ(take(-41).error().fault, Fault::invalid_request);
+  EXPECT_EQ(take(-40)->nanousd(), 60);
+  EXPECT_EQ(loop.run(ledger->grant(account, Money::nanousd(0), "")).error().fault, Fault::invalid_request);
+  EXPECT_EQ(loop.run(ledger->grant(account, Money::max(), "")).error().fault, Fault::invalid_request);
+  EXPECT_EQ(loop.run(ledger->grant(99, Money::nanousd(1), "")).error().fault, Fault::not_found);
+  EXPECT_TRUE(capture(std::move(*held), 60));
+  EXPECT_EQ(balance(account), 0);
+  expect_right_books();
+}
+
+TEST_F(LedgerTest, more_accounts_than_the_limit_are_refused) {
+  limits.max_accounts = 2;
+  start();
+  account_with(0);
+  account_with(0);
+  EXPECT_EQ(loop.run(ledger->create_account("third")).error().fault, Fault::service_unavailable);
+}
+
+// Whatever interleaving, the ledger is a naive model's equal to the nano-dollar, and so is what it wrote.
+TEST_F(LedgerTest, any_interleaving_equals_a_naive_model) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    start();
+    std::mt19937_64 random(seed);
+    const auto below = [&random](std::size_t end) { return random() % end; };
+    std::vector<AccountId> accounts;
+    std::map<AccountId, std::int64_t> balances;
+    std::map<AccountId, std::int64_t> held;
+    std::vector<Hold> holds;
+    for (int i = 0; i < 3; ++i) accounts.push_back(account_with(0));
+    for (int step = 0; step < 600; ++step) {
+      const AccountId account = accounts[below(accounts.size())];
+      const auto amount = static_cast<std::int64_t>(below(2'000'000'000));
+      switch (below(8)) {
+        case 0:
+          if (amount > 0) EXPECT_TRUE(loop.run(ledger->grant(account, Money::nanousd(amount), "")));
+          balances[account] += amount;
+          break;
+        case 1:
+          clock.advance(std::chrono::milliseconds(700));
+          ledger->journal_open_holds(clock.now());
+          break;
+        case 2:
+        case 3:
+        case 4: {
+          jobs += 1000;
+          auto opened = hold(account, amount);
+          ASSERT_EQ(opened.has_value(), amount <= balances[account] - held[account]);
+          if (!opened) break;
+          held[account] += amount;
+          holds.push_back(std::move(*opened));
+          break;
+        }
+        default: {
+          if (holds.empty()) break;
+          std::swap(holds[below(holds.size())], holds.back());
+          Hold last = std::move(holds.back());
+          holds.pop_back();
+          const AccountId payer = last.account();
+          const std::int64_t bound = last.amount().nanousd();
+          held[payer] -= bound;
+          if (below(3) == 0) break;  // dropped: released
+          const auto charge = static_cast<std::int64_t>(below(static_cast<std::size_t>(bound) + 1));
+          balances[payer] -= charge;
+          EXPECT_EQ(capture(std::move(last), charge)->nanousd(), balances[payer]);
+        }
+      }
+      for (const AccountId each : accounts) {
+        ASSERT_EQ(balance(each), balances[each]);
+        ASSERT_EQ(available(each), balances[each] - held[each]);
+        ASSERT_GE(available(each), 0);
+      }
+    }
+    holds.clear();
+    start();
+    for (const AccountId each : accounts) EXPECT_EQ(balance(each), balances[each]);
+    EXPECT_EQ(audit(*database)->holds, 0U);
+    expect_right_books();
+  }
+}
+
+}  // namespace
+}  // namespace turnpike::ledger
