@@ -12,7 +12,7 @@
 
 namespace turnpike::ledger {
 
-// A line of history to be written, and the balance that follows from it. With `hold_id`, the hold that it settles was
+// A line of history to be written. With `hold_id`, the hold that it settles was
 // journaled and its row goes in the same transaction.
 struct NewEntry final : storage::Operation {
   void run(storage::Connection& connection) override;

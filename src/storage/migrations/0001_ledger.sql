@@ -4,14 +4,15 @@ CREATE TABLE accounts (
   id INTEGER PRIMARY KEY,
   public_id TEXT NOT NULL UNIQUE,
   name TEXT NOT NULL,
-  balance_nanousd INTEGER NOT NULL DEFAULT 0 CHECK (balance_nanousd >= 0),
   created_at INTEGER NOT NULL
 ) STRICT;
 
+-- An account's balance is its last entry's: written once, in one place. Ids grow over all accounts.
 CREATE TABLE entries (
-  id INTEGER PRIMARY KEY,
+  id INTEGER NOT NULL,
   account_id INTEGER NOT NULL REFERENCES accounts (id),
-  type TEXT NOT NULL CHECK (type IN ('topup', 'grant', 'charge', 'adjustment')),
+  -- Written out: IN would build a table of its four values for every row.
+  type TEXT NOT NULL CHECK (type = 'charge' OR type = 'grant' OR type = 'topup' OR type = 'adjustment'),
   amount_nanousd INTEGER NOT NULL,
   balance_nanousd INTEGER NOT NULL CHECK (balance_nanousd >= 0),
   job_id TEXT,
@@ -21,10 +22,10 @@ CREATE TABLE entries (
   completion_tokens INTEGER NOT NULL DEFAULT 0,
   node_id TEXT,
   note TEXT,
-  created_at INTEGER NOT NULL
-) STRICT;
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (account_id, id)
+) STRICT, WITHOUT ROWID;
 
-CREATE INDEX entries_by_account ON entries (account_id, id);
 -- A job is charged once, whatever goes wrong above.
 CREATE UNIQUE INDEX entries_by_job ON entries (job_id) WHERE job_id IS NOT NULL;
 
