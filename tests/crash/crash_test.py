@@ -153,8 +153,9 @@ class Gateway:
 class Client(threading.Thread):
     """Asks for one answer after another until nothing listens any more."""
 
-    def __init__(self, gateway, account, seed):
+    def __init__(self, gateway, account, seed, just_completed):
         super().__init__(daemon=True)
+        self.just_completed = just_completed
         self.gateway = gateway
         self.account = account
         self.random = random.Random(seed)
@@ -221,6 +222,7 @@ class Client(threading.Thread):
     def note(self, job, usage):
         with self.account.lock:
             self.account.completed[job] = price(usage) if usage else None
+        self.just_completed.set()
 
 
 class Granter(threading.Thread):
@@ -313,11 +315,17 @@ def reconcile_by_file(gateway):
 
 def one_round(gateway, accounts, source):
     """Load, SIGKILL, restart, reconcile. Returns the charges there are."""
-    workers = [Client(gateway, account, source.random()) for account in accounts for _ in range(CLIENTS_PER_ACCOUNT)]
+    just_completed = threading.Event()
+    workers = [Client(gateway, account, source.random(), just_completed)
+               for account in accounts for _ in range(CLIENTS_PER_ACCOUNT)]
     workers.append(Granter(gateway, accounts, source.random()))
     for worker in workers:
         worker.start()
     time.sleep(source.uniform(0.02, 0.8))  # the random instant
+    if source.random() < 0.5:
+        # The worst instant: an answer has just ended, and its charge must already be on disk.
+        just_completed.clear()
+        just_completed.wait(WAIT_SECONDS)
     gateway.kill()
     for worker in workers:
         worker.join(WAIT_SECONDS)
