@@ -22,6 +22,9 @@
 namespace turnpike::storage {
 namespace {
 
+// 16 MiB of log between checkpoints.
+constexpr int kMostLogPages = 4096;
+
 struct Item {
   std::shared_ptr<Operation> operation;
   bool is_write = false;
@@ -56,6 +59,7 @@ class SqliteDatabase final : public Database {
   ~SqliteDatabase() override { stop(); }
 
   Result<void> write(std::shared_ptr<Operation> operation, Queueing queueing) override;
+  bool write_at_once(Operation& operation) override;
   Result<void> read(std::shared_ptr<Operation> operation) override;
   Result<void> run_now(const std::function<void(Connection&)>& work) override;
   [[nodiscard]] std::size_t waiting() const override { return waiting_.load(std::memory_order_relaxed); }
@@ -75,11 +79,15 @@ class SqliteDatabase final : public Database {
   void run_in_transaction(std::span<Item> group);
   void process_read(Item& item);
   void report(std::span<Item> items);
+  void checkpoint();
   void poison(std::string_view what);
 
   boost::asio::any_io_executor loop_;
   SqliteOptions options_;
+  std::mutex connection_mutex_;  // the thread's, but for moments when it has nothing to do
   SqliteConnection connection_;
+  // A write after a checkpoint starts the log anew and waits for the disk: it is the thread's.
+  bool log_is_warm_ = false;  // under connection_mutex_
   std::mutex mutex_;
   std::condition_variable wake_;
   std::vector<Item> queue_;  // under mutex_, as are the next two
@@ -94,7 +102,7 @@ void SqliteDatabase::configure() {
   // Exclusive: the file is this process's alone, and a transaction costs no file lock.
   connection_.execute(
       "PRAGMA busy_timeout = 200; PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL;"
-      "PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000;");
+      "PRAGMA cache_size = -1024; PRAGMA temp_store = MEMORY;");
   connection_.execute(options_.durability == Durability::power ? "PRAGMA synchronous = FULL"
                                                                : "PRAGMA synchronous = NORMAL");
   if (options_.max_pages > 0) {
@@ -110,6 +118,19 @@ Result<void> SqliteDatabase::write(std::shared_ptr<Operation> operation, Queuein
   const bool guaranteed = queueing == Queueing::guaranteed;
   enqueue({.operation = std::move(operation), .is_write = true, .guaranteed = guaranteed});
   return {};
+}
+
+bool SqliteDatabase::write_at_once(Operation& operation) {
+  // Only the loop queues: what is not waiting now cannot overtake, nor be overtaken.
+  if (waiting() > 0 || poisoned() || options_.durability == Durability::power) return false;
+  const std::unique_lock lock(connection_mutex_, std::try_to_lock);
+  if (!lock || !log_is_warm_ || connection_.log_pages() >= kMostLogPages) return false;
+  Item item{.operation = std::shared_ptr<Operation>(std::shared_ptr<void>(), &operation),
+            .is_write = true,
+            .guaranteed = true};
+  process_writes({&item, 1});
+  complete(operation, outcome_of(item));
+  return true;
 }
 
 Result<void> SqliteDatabase::read(std::shared_ptr<Operation> operation) {
@@ -148,8 +169,7 @@ Result<void> SqliteDatabase::run_now(const std::function<void(Connection&)>& wor
   auto operation = std::make_shared<Now>(work);
   std::vector<Item> items;
   items.push_back({.operation = std::move(operation), .is_write = true});
-  // Nothing is queued yet, so the thread sleeps and does not touch the connection; the mutex orders the two.
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(connection_mutex_);
   process_writes(items);
   return outcome_of(items.front());
 }
@@ -194,15 +214,32 @@ void SqliteDatabase::process(std::vector<Item>& items) {
   while (!left.empty()) {
     std::size_t length = 0;
     while (length < left.size() && length < options_.max_batch && left[length].is_write) ++length;
-    if (length > 0) {
-      process_writes(left.first(length));
-    } else {
-      length = 1;
-      process_read(left.front());
+    {
+      const std::lock_guard lock(connection_mutex_);
+      if (length > 0) {
+        process_writes(left.first(length));
+        log_is_warm_ = true;
+      } else {
+        length = 1;
+        process_read(left.front());
+      }
     }
     waiting_.fetch_sub(length, std::memory_order_relaxed);
     report(left.first(length));
     left = left.subspan(length);
+  }
+  checkpoint();
+}
+
+void SqliteDatabase::checkpoint() {
+  const std::lock_guard lock(connection_mutex_);
+  if (poisoned() || connection_.log_pages() < kMostLogPages) return;
+  log_is_warm_ = false;
+  try {
+    connection_.checkpoint();
+  } catch (const StorageError& error) {
+    // The log is whole, so nothing is lost; the next one tries again.
+    spdlog::error("storage: checkpoint failed: {}", error.what());
   }
 }
 

@@ -102,6 +102,12 @@ SqliteConnection::SqliteConnection(const std::string& file) {
     sqlite3_close(std::exchange(connection_, nullptr));
     throw error;
   }
+  // In place of SQLite's own checkpoints, which come in the middle of a commit.
+  const auto count_pages = [](void* pages, sqlite3*, const char*, int now) {
+    *static_cast<int*>(pages) = now;
+    return SQLITE_OK;
+  };
+  sqlite3_wal_hook(connection_, count_pages, &log_pages_);
 }
 
 SqliteConnection::~SqliteConnection() {
@@ -130,6 +136,12 @@ std::int64_t SqliteConnection::changes() const {
 
 void SqliteConnection::execute(const std::string& script) {
   if (sqlite3_exec(connection_, script.c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) raise_error(connection_);
+}
+
+void SqliteConnection::checkpoint() {
+  const int code = sqlite3_wal_checkpoint_v2(connection_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if (code != SQLITE_OK) raise_error(connection_);
+  log_pages_ = 0;
 }
 
 void SqliteConnection::begin() {

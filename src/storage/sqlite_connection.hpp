@@ -22,6 +22,11 @@ class SqliteConnection final : public Connection {
   [[nodiscard]] Statement prepare(Sql sql) override;
   [[nodiscard]] std::int64_t changes() const override;
 
+  // Pages in the write-ahead log after the last commit.
+  [[nodiscard]] int log_pages() const { return log_pages_; }
+  // Moves the log into the database file; waits for the disk. Throws StorageError.
+  void checkpoint();
+
   // Statements that are used once: pragmas and the text of migrations.
   void execute(const std::string& script);
 
@@ -33,6 +38,7 @@ class SqliteConnection final : public Connection {
  private:
   sqlite3_stmt* prepared(const char* text);
   sqlite3* connection_ = nullptr;
+  int log_pages_ = 0;
   std::unordered_map<const char*, sqlite3_stmt*> statements_;
 };
 

@@ -55,6 +55,11 @@ class Database {
   // the queue shares it.
   virtual Result<void> write(std::shared_ptr<Operation> operation, Queueing queueing) = 0;
 
+  // For a caller that knows of nobody else to serve: runs the change here and now, which takes some ten microseconds
+  // and spares two changes of thread, each as dear. True: it is over, and finished() tells how it went. False, with
+  // nothing done: the database is busy, poisoned, or would wait for the disk; use write().
+  virtual bool write_at_once(Operation& operation) = 0;
+
   // Queues a question: run between transactions, and sees every write queued before it.
   virtual Result<void> read(std::shared_ptr<Operation> operation) = 0;
 

@@ -146,6 +146,43 @@ TEST_F(Sqlite, a_full_queue_refuses_bounded_changes_only) {
   for (auto& operation : operations) EXPECT_TRUE(loop.run(finished(operation)));
 }
 
+TEST_F(Sqlite, a_change_at_once_is_over_and_durable_when_the_call_returns) {
+  auto database = open();
+  Put early(1, "text");
+  EXPECT_FALSE(database->write_at_once(early)) << "the log is cold: its first write waits for the disk";
+  EXPECT_TRUE(put(*database, 1));
+  for (std::int64_t id = 2; id <= 9; ++id) {
+    const auto operation = std::make_shared<Put>(id, "text");
+    ASSERT_TRUE(database->write_at_once(*operation));
+    ASSERT_TRUE(operation->completed());
+    EXPECT_TRUE(loop.run(finished(operation)));
+  }
+  EXPECT_EQ(count(*database), 9);
+  database = nullptr;
+  EXPECT_EQ(count(*open()), 9);
+}
+
+TEST_F(Sqlite, a_change_at_once_never_waits_for_the_disk) {
+  auto database = open({.durability = Durability::power});
+  EXPECT_TRUE(put(*database, 1));
+  Put operation(2, "text");
+  EXPECT_FALSE(database->write_at_once(operation));
+  EXPECT_FALSE(operation.completed());
+}
+
+TEST_F(Sqlite, the_log_is_moved_into_the_file_before_it_grows_without_end) {
+  auto database = open();
+  for (std::int64_t id = 1; id <= 12'000; ++id) {
+    const auto operation = std::make_shared<Put>(id, std::string(3000, 'x'));
+    if (!database->write_at_once(*operation)) {
+      ASSERT_TRUE(database->write(operation, Queueing::guaranteed));
+      ASSERT_TRUE(loop.run(finished(operation)));
+    }
+  }
+  EXPECT_EQ(count(*database), 12'000);
+  EXPECT_LT(std::filesystem::file_size(folder.file("data/turnpike.db-wal")), 24U << 20U);
+}
+
 TEST_F(Sqlite, an_operation_that_nobody_waits_for_is_done_before_the_file_is_closed) {
   auto database = open();
   for (int id = 1; id <= 500; ++id) {
