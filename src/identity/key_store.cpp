@@ -1,0 +1,76 @@
+#include "key_store.hpp"
+
+#include <algorithm>
+
+#include "turnpike/storage/connection.hpp"
+
+namespace turnpike::identity {
+namespace {
+
+std::int64_t micros(WallTime at) {
+  return at.time_since_epoch().count();
+}
+WallTime wall_time(std::int64_t unix_micros) {
+  return WallTime(std::chrono::microseconds(unix_micros));
+}
+
+std::optional<std::int64_t> micros(std::optional<WallTime> at) {
+  return at.transform([](WallTime time) { return micros(time); });
+}
+
+std::optional<WallTime> time_or_none(const storage::Statement& row, int column) {
+  if (row.is_null(column)) return std::nullopt;
+  return wall_time(row.integer(column));
+}
+
+}  // namespace
+
+void NewKeyRow::run(storage::Connection& connection) {
+  const KeyInfo& info = key.info;
+  const auto* digest = static_cast<const char*>(static_cast<const void*>(key.digest.data()));
+  connection
+      .prepare(
+          "INSERT INTO api_keys (public_id, account_id, digest, display, dialect, tier, scopes, created_at, "
+          "expires_at) VALUES (?,?,?,?,?,?,?,?,?)")
+      .bind(std::string_view(info.id))
+      .bind(info.account_id)
+      .bind_blob({digest, key.digest.size()})
+      .bind(std::string_view(info.display))
+      .bind(std::string_view(info.dialect))
+      .bind(std::string_view(info.tier))
+      .bind(std::int64_t{info.scopes.bits()})
+      .bind(micros(info.created_at))
+      .bind(micros(info.expires_at))
+      .run();
+}
+
+void RevokeKeyRow::run(storage::Connection& connection) {
+  connection.prepare("UPDATE api_keys SET revoked_at = ? WHERE public_id = ? AND revoked_at IS NULL")
+      .bind(micros(at))
+      .bind(std::string_view(id))
+      .run();
+}
+
+std::vector<StoredKey> load_keys(storage::Connection& connection) {
+  std::vector<StoredKey> keys;
+  auto query = connection.prepare(
+      "SELECT public_id, account_id, digest, display, dialect, tier, scopes, created_at, expires_at, revoked_at "
+      "FROM api_keys ORDER BY id");
+  while (query.step()) {
+    StoredKey& key = keys.emplace_back();
+    key.info.id = query.text(0);
+    key.info.account_id = query.integer(1);
+    const std::string_view digest = query.text(2);
+    std::ranges::copy(digest.substr(0, key.digest.size()), key.digest.begin());
+    key.info.display = query.text(3);
+    key.info.dialect = query.text(4);
+    key.info.tier = query.text(5);
+    key.info.scopes = Scopes(static_cast<std::uint8_t>(query.integer(6)));
+    key.info.created_at = wall_time(query.integer(7));
+    key.info.expires_at = time_or_none(query, 8);
+    key.info.revoked_at = time_or_none(query, 9);
+  }
+  return keys;
+}
+
+}  // namespace turnpike::identity
