@@ -1,0 +1,137 @@
+// Connections to nodes: opened when asked for, kept for the next request, dropped when the node ends them.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "turnpike/base/deadlines.hpp"
+#include "turnpike/base/signal.hpp"
+#include "turnpike/http/input_buffer.hpp"
+#include "turnpike/http/stream.hpp"
+#include "turnpike/scheduler/node.hpp"
+
+namespace turnpike::relay {
+
+class NodePeer;
+
+// One connection to a node. Reads go on when they are asked for; whoever uses it is told by its Signal.
+class NodeConnection : public std::enable_shared_from_this<NodeConnection> {
+ public:
+  NodeConnection(NodePeer& peer, http::Stream stream);
+  ~NodeConnection();
+
+  http::InputBuffer in;
+
+  // Starts a read if none is under way and the buffer has room.
+  void want_bytes();
+  [[nodiscard]] bool ended() const { return ended_; }
+  [[nodiscard]] http::Stream& stream() { return stream_; }
+  void close();
+  // Who is told of news; null: nobody (it is idle).
+  void set_listener(Signal* listener) { listener_ = listener; }
+  [[nodiscard]] bool reused() const { return reused_; }
+
+ private:
+  friend class NodePeer;
+  void on_read(http::error_code error, std::size_t bytes);
+  NodePeer& peer_;
+  http::Stream stream_;
+  Signal* listener_ = nullptr;
+  std::shared_ptr<NodeConnection> self_;  // while a read is under way
+  Deadline idle_;
+  bool reading_ = false;
+  bool ended_ = false;
+  bool reused_ = false;
+  bool pooled_ = false;
+  bool filled_ = false;  // the last read took all the room there was
+};
+
+using ConnectionPtr = std::shared_ptr<NodeConnection>;
+
+struct NodeClientLimits {
+  std::size_t idle_connections_per_node = 64;
+  std::chrono::milliseconds idle_timeout{30'000};
+};
+
+// What the peers of all nodes share: the loop, TLS settings made when first needed, the count of open connections.
+class NodeClient;
+
+// One node's address and idle connections.
+class NodePeer {
+ public:
+  NodePeer(NodeClient& client, const scheduler::NodeSpec& spec);
+  NodePeer(const NodePeer&) = delete;
+  NodePeer& operator=(const NodePeer&) = delete;
+  ~NodePeer();
+
+  // An idle connection, or null.
+  ConnectionPtr take_idle();
+  // Opens a connection. `news` is notified while it waits; it gives up (null) when `give_up()` says so after such a
+  // notice. `failure` then says what was wrong.
+  boost::asio::awaitable<ConnectionPtr> connect(Signal& news, const bool& give_up, std::string& failure);
+  // Keeps a connection whose answer was read to its end, if there is room.
+  void put_back(ConnectionPtr connection);
+  void drop_idle();
+
+  // "POST /v1" … the parts of a request head that do not change: up to the path's prefix, and from Host to the key.
+  [[nodiscard]] const std::string& path_prefix() const { return path_prefix_; }
+  [[nodiscard]] const std::string& head_lines() const { return head_lines_; }
+  [[nodiscard]] bool same_place(const scheduler::NodeSpec& spec) const {
+    return spec.url == url_ && spec.api_key == key_;
+  }
+
+ private:
+  friend class NodeConnection;
+  struct Lookup;
+  boost::asio::awaitable<bool> resolve(Signal& news, const bool& give_up, std::string& failure);
+
+  NodeClient& client_;
+  std::string url_;
+  std::string key_;
+  std::string host_;
+  std::string port_;
+  bool tls_ = false;
+  std::string path_prefix_;
+  std::string head_lines_;
+  std::vector<boost::asio::ip::tcp::endpoint> endpoints_;
+  std::size_t next_endpoint_ = 0;
+  std::vector<ConnectionPtr> idle_;
+};
+
+class NodeClient {
+ public:
+  NodeClient(boost::asio::any_io_executor executor, Deadlines& deadlines, NodeClientLimits limits);
+  ~NodeClient();
+  NodeClient(const NodeClient&) = delete;
+  NodeClient& operator=(const NodeClient&) = delete;
+
+  NodePeer& peer(const scheduler::NodePtr& node);
+  // Forgets peers of nodes that went, and closes idle connections.
+  void drop_idle();
+  // Closes what is idle and returns when no connection is open.
+  boost::asio::awaitable<void> close();
+  [[nodiscard]] std::size_t open_connections() const { return open_; }
+
+ private:
+  friend class NodePeer;
+  friend class NodeConnection;
+  struct Tls;
+  boost::asio::any_io_executor executor_;
+  Deadlines& deadlines_;
+  NodeClientLimits limits_;
+  std::unique_ptr<Tls> tls_;
+  std::unordered_map<const scheduler::Node*, std::pair<scheduler::NodePtr, std::unique_ptr<NodePeer>>> peers_;
+  std::vector<std::unique_ptr<NodePeer>> retired_;  // of nodes whose address changed while connections were open
+  Signal closed_;
+  std::size_t open_ = 0;
+};
+
+}  // namespace turnpike::relay

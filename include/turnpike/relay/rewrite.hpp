@@ -1,0 +1,84 @@
+// Edits as splices: what a node is sent, and what a client gets of a node's JSON. Bytes that are not edited are the
+// sender's own. Pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "turnpike/scan/scan.hpp"
+
+namespace turnpike::relay {
+
+// What is done to a request on its way to a node.
+struct RequestEdits {
+  std::string_view defaults;                // members to add, as `"temperature":0.7`, comma-separated; may be empty
+  std::optional<std::uint64_t> max_tokens;  // to add, where the request names none
+  bool ask_for_usage = false;               // stream_options.include_usage
+  std::string_view node_model;              // the node's name of the model, where it is another
+};
+
+// The rest of an answer, asked of another node.
+struct Continuation {
+  std::string_view said;      // the text so far, as it stands between the quotes of a JSON string
+  std::uint64_t tokens = 0;   // how many tokens that was
+  bool engine_flags = false;  // the engine takes continue_final_message
+};
+
+// A body in pieces: views into the original and into the texts this owns.
+class EditedBody {
+ public:
+  EditedBody(std::string_view body, const scan::RequestScan& scan, const RequestEdits& edits,
+             const Continuation* continuation);
+  EditedBody(const EditedBody&) = delete;
+  EditedBody& operator=(const EditedBody&) = delete;
+  [[nodiscard]] const std::vector<std::string_view>& pieces() const { return pieces_; }
+  [[nodiscard]] std::size_t size() const;
+
+ private:
+  std::string inserts_;
+  std::vector<std::string_view> pieces_;
+};
+
+// `token` is a span that scan found, or one that only says where a container begins.
+[[nodiscard]] scan::Span whole(std::string_view json, scan::Span container);
+
+// Appends `json` with the gateway's id and model in place of the node's (added where missing).
+// `hide_usage`: a usage object becomes null. `metadata`: replaces or adds the member; empty: untouched.
+void append_answer(std::string& out, std::string_view json, const scan::AnswerScan& scan, std::string_view id_json,
+                   std::string_view model_json, bool hide_usage, std::string_view metadata);
+
+// Rewrites the chunks of one stream. Chunks of one stream are alike but for their text: once one was read in full,
+// those that differ from it in nothing but the text are recognised by comparing bytes, which is many times faster.
+class ChunkRewriter {
+ public:
+  // The JSON strings, with their quotes, that take the place of the node's.
+  ChunkRewriter(scan::Scanner& scanner, std::string id_json, std::string model_json, bool hide_usage);
+
+  enum class Kind : std::uint8_t { chunk, usage_only, error, bad };
+  // Appends `data: …` and an empty line to `out` when it is a chunk. `data` has scan::kPadding bytes behind it.
+  // What was found is in scan() until the next call.
+  Kind append(std::string& out, std::string_view data);
+  [[nodiscard]] const scan::AnswerScan& scan() const { return scan_; }
+  // The chunk's text as it stands between the quotes; empty when it has none, or more than one.
+  [[nodiscard]] std::string_view text() const { return text_; }
+
+ private:
+  bool append_by_shape(std::string& out, std::string_view data);
+  void learn(std::string_view data, std::string_view written);
+
+  scan::Scanner& scanner_;
+  std::string id_json_;
+  std::string model_json_;
+  bool hide_usage_;
+  scan::AnswerScan scan_;
+  std::string_view text_;
+  std::string head_;      // of the node's chunks, up to the text
+  std::string tail_;      // … and from its end
+  std::string new_head_;  // the same after rewriting
+  std::string new_tail_;
+};
+
+}  // namespace turnpike::relay

@@ -1,0 +1,123 @@
+#include "turnpike/http/stream.hpp"
+
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace turnpike::http {
+
+namespace asio = boost::asio;
+
+struct Stream::Tls {
+  Tls(Tcp::socket socket, asio::ssl::context& context, Role which) : layer(std::move(socket), context), role(which) {}
+  asio::ssl::stream<Tcp::socket> layer;
+  Role role;
+  std::string record;  // gathered buffers made one, so that they travel in one record
+};
+
+Stream::Stream(Tcp::socket socket) : plain_(std::move(socket)) {
+  prepare();
+}
+
+Stream::Stream(Tcp::socket socket, asio::ssl::context& tls, Role role, const std::string& host)
+    : tls_(std::make_unique<Tls>(std::move(socket), tls, role)), plain_(tls_->layer.get_executor()) {
+  if (role == Role::client) {
+    SSL_set_tlsext_host_name(tls_->layer.native_handle(), host.c_str());
+    tls_->layer.set_verify_callback(asio::ssl::host_name_verification(host));
+  }
+  prepare();
+}
+
+Stream::~Stream() = default;
+Stream::Stream(Stream&&) noexcept = default;
+Stream& Stream::operator=(Stream&&) noexcept = default;
+
+void Stream::prepare() {
+  error_code ignored;  // a peer that is gone already is found by the first read
+  socket().set_option(Tcp::no_delay(true), ignored);
+  socket().non_blocking(true, ignored);
+  handle_ = socket().native_handle();
+}
+
+Tcp::socket& Stream::socket() {
+  return tls_ ? tls_->layer.next_layer() : plain_;
+}
+const Tcp::socket& Stream::socket() const {
+  return tls_ ? tls_->layer.next_layer() : plain_;
+}
+
+asio::awaitable<error_code> Stream::handshake() {
+  if (!tls_) co_return error_code{};
+  const auto type = tls_->role == Role::server ? asio::ssl::stream_base::server : asio::ssl::stream_base::client;
+  const auto [error] = co_await tls_->layer.async_handshake(type, asio::as_tuple(asio::use_awaitable));
+  co_return error;
+}
+
+void Stream::read_some(asio::mutable_buffer into, ReadHandler handler) {
+  if (tls_) {
+    tls_->layer.async_read_some(into, handler);
+  } else {
+    plain_.async_read_some(into, handler);
+  }
+}
+
+std::size_t Stream::write_now(std::span<const asio::const_buffer> buffers) {
+  if (tls_) return 0;
+  error_code error;
+  const auto written = plain_.write_some(buffers, error);
+  return error ? 0 : written;
+}
+
+asio::awaitable<error_code> Stream::write(std::span<const asio::const_buffer> buffers) {
+  const std::vector<asio::const_buffer> all(buffers.begin(), buffers.end());
+  if (tls_) {
+    tls_->record.clear();
+    for (const auto& buffer : all) tls_->record.append(static_cast<const char*>(buffer.data()), buffer.size());
+    const auto [error, _] =
+        co_await asio::async_write(tls_->layer, asio::buffer(tls_->record), asio::as_tuple(asio::use_awaitable));
+    co_return error;
+  }
+  const auto [error, _] = co_await asio::async_write(plain_, all, asio::as_tuple(asio::use_awaitable));
+  co_return error;
+}
+
+void Stream::cancel_reads() noexcept {
+  error_code ignored;
+  socket().cancel(ignored);
+}
+
+void Stream::close() noexcept {
+  error_code ignored;
+  socket().close(ignored);
+}
+
+void Stream::shutdown_write() noexcept {
+  error_code ignored;
+  socket().shutdown(Tcp::socket::shutdown_send, ignored);
+}
+
+bool Stream::is_open() const noexcept {
+  return socket().is_open();
+}
+
+bool Stream::has_news() noexcept {
+  char byte = 0;
+  const auto got = ::recv(handle_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+asio::any_io_executor Stream::executor() {
+  return socket().get_executor();
+}
+
+}  // namespace turnpike::http

@@ -1,0 +1,356 @@
+#include "attempt.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/beast/http/error.hpp>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace turnpike::relay {
+
+namespace asio = boost::asio;
+namespace beast_http = boost::beast::http;
+using asio::awaitable;
+using std::chrono::milliseconds;
+
+namespace {
+
+// A node's own words on why a request is at fault, from its error body; empty when it gave none.
+std::string message_of(std::string_view body) {
+  const auto json = nlohmann::json::parse(body, nullptr, false);
+  if (!json.is_object()) return {};
+  const auto error = json.find("error");
+  const auto& holder = error != json.end() && error->is_object() ? *error : json;
+  for (const auto* name : {"message", "error", "detail"}) {
+    const auto found = holder.find(name);
+    if (found != holder.end() && found->is_string()) return found->get<std::string>().substr(0, 500);
+  }
+  return {};
+}
+
+}  // namespace
+
+Attempt::Attempt(Relay& relay, const Call& call, scheduler::Slot slot, Patience* patience)
+    : relay_(relay),
+      call_(call),
+      slot_(std::move(slot)),
+      node_(slot_.node()),
+      peer_(relay.nodes_.peer(node_)),
+      patience_(patience),
+      news_(relay.executor_),
+      deadline_(relay.deadlines_, [](void* self) { static_cast<Attempt*>(self)->on_deadline(); }, this) {
+  ++relay_.stats_.attempts;
+  client_gone_.emplace(call.client_gone, [this] {
+    left_ = true;
+    give_up_ = true;
+    // The node's work ends with its connection, whatever this attempt waits for.
+    if (connection_) connection_->close();
+    news_.notify();
+  });
+}
+
+Attempt::~Attempt() {
+  client_gone_.reset();
+  if (!connection_) return;
+  connection_->set_listener(nullptr);
+  if (message_ended_ && !connection_->ended() && parser_ && parser_->keep_alive()) {
+    connection_->in.consume(std::min(parsed_, connection_->in.size()));
+    peer_.put_back(std::move(connection_));
+  } else {
+    connection_->close();
+  }
+}
+
+void Attempt::on_deadline() {
+  expired_ = true;
+  // A step that waits for nothing but the node is cut short; any other looks at the clock itself.
+  if (impatient_) {
+    give_up_ = true;
+    if (connection_) connection_->close();
+  }
+  news_.notify();
+}
+
+void Attempt::arm(Instant until) {
+  expired_ = false;
+  deadline_.arm_at(std::min(until, call_.deadline));
+}
+
+Failure Attempt::fail(Failure failure, std::string what) {
+  what_ = std::move(what);
+  return failure;
+}
+
+// Waits for news of the connection, at most to the end of the phase.
+awaitable<Failure> Attempt::wait() {
+  connection_->want_bytes();
+  const auto silent_until = patience_ != nullptr ? patience_->silent_until() : Instant::max();
+  arm(std::min(phase_, silent_until));
+  if (!news_.take()) co_await news_.wait();
+  if (const auto failure = wait_over(); failure != Failure::none) co_return failure;
+  if (expired_ && relay_.deadlines_.clock().now() >= silent_until && !co_await patience_->break_silence()) {
+    co_return Failure::client_left;
+  }
+  co_return Failure::none;
+}
+
+// After a wait: why not to go on.
+Failure Attempt::wait_over() {
+  if (left_) return Failure::client_left;
+  if (!expired_) return Failure::none;
+  const auto now = relay_.deadlines_.clock().now();
+  if (now >= call_.deadline) return fail(Failure::out_of_time, "the request's time was over");
+  if (now >= phase_) return fail(Failure::timed_out, "it was silent for too long");
+  return Failure::none;
+}
+
+void Attempt::succeed() {
+  slot_.succeed();
+}
+
+void Attempt::give_up(Failure failure) {
+  if (connection_ && !message_ended_) connection_->close();
+  if (failure == Failure::client_left || failure == Failure::blames_request || failure == Failure::out_of_time) {
+    slot_.abandon();
+    return;
+  }
+  ++relay_.stats_.node_failures;
+  spdlog::warn("{} node {}: {}", call_.request_id, node_->id(), what_);
+  slot_.fail();
+}
+
+awaitable<Failure> Attempt::begin(const Continuation* continuation) {
+  if (left_) co_return Failure::client_left;
+  while (true) {
+    auto failure = co_await open_connection();
+    if (failure == Failure::none) failure = co_await send(continuation);
+    if (failure == Failure::none) failure = co_await read_head();
+    // A kept connection that the node was just closing says nothing about the node: once more, on a new one.
+    const bool stale = failure == Failure::broken && connection_ && connection_->reused() && !got_bytes_;
+    if (!stale) co_return failure == Failure::none ? co_await judge_status() : failure;
+    connection_->set_listener(nullptr);
+    connection_->close();
+    connection_.reset();
+    peer_.drop_idle();
+  }
+}
+
+awaitable<Failure> Attempt::open_connection() {
+  connection_ = peer_.take_idle();
+  if (connection_) {
+    connection_->set_listener(&news_);
+    co_return Failure::none;
+  }
+  phase_ = relay_.deadlines_.clock().now() + relay_.limits_.connect_timeout;
+  arm(phase_);
+  std::string failure;
+  impatient_ = true;
+  connection_ = co_await peer_.connect(news_, give_up_, failure);
+  if (connection_) {
+    connection_->set_listener(&news_);
+    if (give_up_) connection_->close();
+    if (const auto error = co_await connection_->stream().handshake()) {
+      failure = "the TLS handshake failed: " + error.message();
+    }
+  }
+  impatient_ = false;
+  deadline_.disarm();
+  if (left_) co_return Failure::client_left;
+  if (give_up_ && relay_.deadlines_.clock().now() >= call_.deadline) {
+    co_return fail(Failure::out_of_time, "the request's time was over");
+  }
+  if (!connection_ || !failure.empty()) co_return fail(Failure::unreachable, failure);
+  co_return Failure::none;
+}
+
+awaitable<Failure> Attempt::send(const Continuation* continuation) {
+  RequestEdits edits = call_.edits;
+  std::string node_model;
+  const auto name = node_->name_of(call_.want.model);
+  if (name != call_.want.model) {
+    node_model = nlohmann::json(name).dump();
+    edits.node_model = node_model;
+  }
+  const EditedBody body(call_.body, call_.scan, edits, continuation);
+  std::string head;
+  head.reserve(512);
+  head.append("POST ").append(peer_.path_prefix()).append(call_.path).append(peer_.head_lines());
+  head.append("Content-Type: application/json\r\nAccept: ");
+  head.append(call_.scan.stream ? "text/event-stream" : "application/json");
+  head.append("\r\nContent-Length: ").append(std::to_string(body.size())).append("\r\n\r\n");
+
+  std::vector<asio::const_buffer> buffers{asio::buffer(head)};
+  for (const auto piece : body.pieces()) buffers.emplace_back(piece.data(), piece.size());
+  const auto total = asio::buffer_size(buffers);
+  std::size_t written = connection_->stream().write_now(buffers);
+  phase_ = relay_.deadlines_.clock().now() + relay_.limits_.first_token_timeout;
+  if (written == total) co_return Failure::none;
+  auto first = buffers.begin();
+  while (written >= first->size()) written -= (first++)->size();
+  *first += written;
+  arm(phase_);
+  impatient_ = true;
+  const auto error = co_await connection_->stream().write(std::span(first, buffers.end()));
+  impatient_ = false;
+  deadline_.disarm();
+  if (left_) co_return Failure::client_left;
+  if (!error) co_return Failure::none;
+  if (give_up_) co_return fail(Failure::timed_out, "it did not take the request in time");
+  co_return fail(Failure::broken, "it ended the connection while the request was sent");
+}
+
+awaitable<Failure> Attempt::read_head() {
+  auto& in = connection_->in;
+  std::size_t searched = 0;
+  while (true) {
+    const auto end = in.unread().find("\r\n\r\n", searched);
+    if (end != std::string_view::npos) {
+      const auto failure = parse_head(end + 4);
+      // 100 Continue and its like come before the answer (RFC 9110, section 15.2).
+      if (failure != Failure::none || parser_->status >= 200) co_return failure;
+      in.consume(end + 4);
+      searched = 0;
+      continue;
+    }
+    if (in.size() > relay_.limits_.max_node_head_bytes)
+      co_return fail(Failure::broken, "its response head never ended");
+    if (connection_->ended()) co_return fail(Failure::broken, "it ended the connection before an answer");
+    searched = in.size() < 3 ? 0 : in.size() - 3;
+    if (const auto failure = co_await wait(); failure != Failure::none) co_return failure;
+    got_bytes_ = got_bytes_ || in.size() > 0;
+  }
+}
+
+Failure Attempt::parse_head(std::size_t head_bytes) {
+  auto& in = connection_->in;
+  got_bytes_ = true;
+  if (head_bytes > relay_.limits_.max_node_head_bytes) return fail(Failure::broken, "its response head is too large");
+  parser_.emplace(fields_, Parser::BodySink{[](void* owner, std::string_view piece) {
+                                              auto& self = *static_cast<Attempt*>(owner);
+                                              if (self.splitter_ != nullptr) {
+                                                self.splitter_->append(piece);
+                                              } else {
+                                                char* to =
+                                                    self.connection_->in.data() + self.body_at_ + self.body_bytes_;
+                                                if (to != piece.data()) std::memmove(to, piece.data(), piece.size());
+                                              }
+                                              self.body_bytes_ += piece.size();
+                                            },
+                                            this});
+  parser_->header_limit(static_cast<std::uint32_t>(head_bytes));
+  parser_->body_limit(boost::none);
+  http::error_code error;
+  parsed_ = parser_->put(asio::buffer(in.data(), head_bytes), error);
+  if (error || !parser_->is_header_done() || parsed_ != head_bytes)
+    return fail(Failure::broken, "its response head is malformed");
+  parser_->eager(true);
+  body_at_ = parsed_;
+  body_bytes_ = 0;
+  message_ended_ = parser_->is_done();
+  return Failure::none;
+}
+
+awaitable<Failure> Attempt::judge_status() {
+  const auto status = parser_->status;
+  const auto type = fields_.find(http::Field::content_type).value_or("");
+  if (status == 200) {
+    const auto* wanted = call_.scan.stream ? "text/event-stream" : "application/json";
+    if (http::has_token(type, wanted)) co_return Failure::none;
+    co_return fail(Failure::bad_output, "its answer has the wrong content type");
+  }
+  const bool blames = status == 400 || status == 413 || status == 422;
+  if (!blames) co_return fail(Failure::refused, "it answered with status " + std::to_string(status));
+  const auto failure = co_await read_body(64 * 1024);
+  if (failure != Failure::none) co_return failure;
+  blame_ = message_of({connection_->in.data() + body_at_, body_bytes_});
+  co_return fail(Failure::blames_request, "it blames the request");
+}
+
+// Feeds what has arrived to the parser.
+bool Attempt::decode() {
+  auto& in = connection_->in;
+  http::error_code error;
+  while (!parser_->is_done() && in.size() > parsed_) {
+    const auto took = parser_->put(asio::buffer(in.data() + parsed_, in.size() - parsed_), error);
+    parsed_ += took;
+    if (error == beast_http::error::need_more || (took == 0 && !error)) break;
+    if (error) return false;
+  }
+  if (!parser_->is_done() && connection_->ended()) {
+    // Only a body without length or chunks ends with its connection.
+    error = {};
+    parser_->put_eof(error);
+    if (error) return false;
+  }
+  message_ended_ = parser_->is_done();
+  return true;
+}
+
+awaitable<Failure> Attempt::read_body(std::size_t limit) {
+  const auto length = parser_->content_length();
+  if (length && *length > limit) co_return fail(Failure::bad_output, "its answer is too large");
+  while (true) {
+    if (!decode()) {
+      co_return fail(Failure::broken,
+                     connection_->ended() ? "it ended the connection within its answer" : "its chunks are malformed");
+    }
+    if (body_bytes_ > limit) co_return fail(Failure::bad_output, "its answer is too large");
+    if (message_ended_) co_return Failure::none;
+    if (const auto failure = co_await wait(); failure != Failure::none) co_return failure;
+  }
+}
+
+awaitable<Failure> Attempt::read_whole() {
+  return read_body(relay_.limits_.max_answer_bytes);
+}
+
+WholeAnswer Attempt::take_whole() {
+  WholeAnswer answer(peer_, connection_, parsed_, parser_->keep_alive() && !connection_->ended());
+  answer.json = {connection_->in.data() + body_at_, body_bytes_};
+  answer.node_id = node_->id();
+  connection_->set_listener(nullptr);
+  connection_.reset();
+  return answer;
+}
+
+bool Attempt::drain_into(SseSplitter& splitter) {
+  splitter_ = &splitter;
+  const auto before = body_bytes_;
+  if (!decode()) {
+    // Broken framing reads as a connection that broke: more() says so when the events so far are out.
+    connection_->close();
+  }
+  // The decoded bytes are in the splitter: the buffer is free again.
+  connection_->in.consume(parsed_);
+  parsed_ = 0;
+  return body_bytes_ > before;
+}
+
+awaitable<void> Attempt::take_tail() {
+  phase_ = relay_.deadlines_.clock().now() + milliseconds(250);
+  patience_ = nullptr;
+  SseSplitter ignored(64);
+  while (!left_) {
+    drain_into(ignored);
+    if (message_ended_ || connection_->ended() || ignored.pending() > 0) break;
+    if (co_await wait() != Failure::none) break;
+  }
+}
+
+awaitable<Failure> Attempt::more() {
+  if (left_) co_return Failure::client_left;
+  phase_ = relay_.deadlines_.clock().now() +
+           (body_bytes_ > 0 ? relay_.limits_.between_tokens_timeout : relay_.limits_.first_token_timeout);
+  while (connection_->in.size() == 0) {
+    if (connection_->ended()) co_return fail(Failure::broken, "it ended the connection within its answer");
+    if (const auto failure = co_await wait(); failure != Failure::none) co_return failure;
+    if (connection_->ended()) break;
+  }
+  co_return Failure::none;
+}
+
+}  // namespace turnpike::relay

@@ -1,0 +1,117 @@
+// One try of one request at one node: connect or reuse, send, read the head, then the body as it comes.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "turnpike/base/deadlines.hpp"
+#include "turnpike/base/signal.hpp"
+#include "turnpike/http/message.hpp"
+#include "turnpike/relay/relay.hpp"
+#include "turnpike/relay/sse_splitter.hpp"
+
+namespace turnpike::relay {
+
+enum class Failure : std::uint8_t {
+  none,
+  unreachable,     // no connection
+  broken,          // it ended the connection, or its bytes are not HTTP
+  timed_out,       // silence past one of the time-outs
+  out_of_time,     // the request's own deadline
+  refused,         // a status other than 200
+  bad_output,      // 200, but not what was asked for
+  blames_request,  // a 4xx that says the request is at fault
+  client_left,
+};
+
+// A client that waits on a stream hears from the gateway now and then.
+class Patience {
+ public:
+  virtual ~Patience() = default;
+  [[nodiscard]] virtual Instant silent_until() const = 0;
+  // False: the client left.
+  virtual boost::asio::awaitable<bool> break_silence() = 0;
+};
+
+class Attempt {
+ public:
+  // `patience` may be null: then the client waits in silence.
+  Attempt(Relay& relay, const Call& call, scheduler::Slot slot, Patience* patience);
+  ~Attempt();
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
+
+  // Sends the request and reads the answer's head. `none`: status 200 with the content type that was asked for.
+  boost::asio::awaitable<Failure> begin(const Continuation* continuation);
+
+  // Reads the rest of a whole answer.
+  boost::asio::awaitable<Failure> read_whole();
+  [[nodiscard]] WholeAnswer take_whole();
+
+  // Stream: decodes what has arrived into `splitter`; true when something had.
+  bool drain_into(SseSplitter& splitter);
+  // The answer's framing says that it ended.
+  [[nodiscard]] bool message_ended() const { return message_ended_; }
+  // Waits for more of a stream. `none`: some came, or the connection ended.
+  boost::asio::awaitable<Failure> more();
+  [[nodiscard]] std::size_t stream_bytes() const { return body_bytes_; }
+  // After the last event: takes the end of the framing, so that the connection can be kept. Bounded.
+  boost::asio::awaitable<void> take_tail();
+
+  // The verdict on the node.
+  void succeed();
+  void give_up(Failure failure);
+
+  [[nodiscard]] const scheduler::Node& node() const { return *node_; }
+  // For the log and the client's error: never a key, a prompt or an answer.
+  [[nodiscard]] const std::string& what() const { return what_; }
+  [[nodiscard]] const std::string& blame() const { return blame_; }
+
+ private:
+  using Parser = http::MessageParser<false>;
+
+  boost::asio::awaitable<Failure> open_connection();
+  boost::asio::awaitable<Failure> send(const Continuation* continuation);
+  boost::asio::awaitable<Failure> read_head();
+  boost::asio::awaitable<Failure> judge_status();
+  boost::asio::awaitable<Failure> read_body(std::size_t limit);
+  Failure parse_head(std::size_t head_bytes);
+  bool decode();  // false: the framing is broken
+  boost::asio::awaitable<Failure> wait();
+  Failure wait_over();
+  void arm(Instant until);
+  void on_deadline();
+  Failure fail(Failure failure, std::string what);
+
+  Relay& relay_;
+  const Call& call_;
+  scheduler::Slot slot_;
+  scheduler::NodePtr node_;
+  NodePeer& peer_;
+  Patience* patience_;
+  Signal news_;
+  Deadline deadline_;
+  std::optional<std::stop_callback<std::function<void()>>> client_gone_;
+  ConnectionPtr connection_;
+  http::Fields fields_;
+  std::optional<Parser> parser_;
+  SseSplitter* splitter_ = nullptr;  // null: the body is gathered in place
+  Instant phase_{};                  // the current phase's own time-out
+  std::string what_;
+  std::string blame_;
+  std::size_t parsed_ = 0;   // bytes of the buffer that the parser has taken
+  std::size_t body_at_ = 0;  // whole answers: where the decoded body begins in the buffer
+  std::size_t body_bytes_ = 0;
+  bool expired_ = false;
+  bool give_up_ = false;  // expired, or the client left
+  bool left_ = false;
+  bool impatient_ = false;  // in a step that the deadline cuts short
+  bool message_ended_ = false;
+  bool got_bytes_ = false;
+};
+
+}  // namespace turnpike::relay

@@ -1,0 +1,237 @@
+#include "turnpike/relay/node_client.hpp"
+
+#include <algorithm>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+#include <stdexcept>
+#include <utility>
+
+namespace turnpike::relay {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using asio::ip::tcp;
+using http::error_code;
+
+namespace {
+constexpr std::size_t kFirstBufferBytes = 4096;
+constexpr std::size_t kMostBufferBytes = 64 * 1024;  // while a stream passes; a whole answer takes what it needs
+}  // namespace
+
+struct NodeClient::Tls {
+  asio::ssl::context context{asio::ssl::context::tls_client};
+};
+
+// ---- a connection ----
+
+NodeConnection::NodeConnection(NodePeer& peer, http::Stream stream)
+    : in(kFirstBufferBytes),
+      peer_(peer),
+      stream_(std::move(stream)),
+      idle_(peer.client_.deadlines_, [](void* self) { static_cast<NodeConnection*>(self)->close(); }, this) {
+  ++peer_.client_.open_;
+}
+
+NodeConnection::~NodeConnection() {
+  auto& client = peer_.client_;
+  if (--client.open_ == 0) client.closed_.notify();
+}
+
+void NodeConnection::want_bytes() {
+  if (reading_ || ended_) return;
+  // A read that filled the buffer says that the node sends in bulk: larger reads from here on.
+  if (filled_) {
+    in.make_room(in.size() > 0 ? in.capacity() : std::min(in.capacity() * 2, kMostBufferBytes));
+  } else if (in.room() < 512) {
+    in.make_room(1024);
+  }
+  const auto tail = in.tail();
+  reading_ = true;
+  self_ = shared_from_this();
+  stream_.read_some(asio::buffer(tail.data(), tail.size()), {[](void* self, error_code error, std::size_t bytes) {
+                                                               static_cast<NodeConnection*>(self)->on_read(error,
+                                                                                                           bytes);
+                                                             },
+                                                             this});
+}
+
+void NodeConnection::on_read(error_code error, std::size_t bytes) {
+  const auto self = std::move(self_);
+  self_ = nullptr;
+  reading_ = false;
+  in.commit(bytes);
+  filled_ = in.room() == 0;
+  if (error) ended_ = true;
+  if (pooled_) {
+    // The node ended an idle connection, or spoke out of turn.
+    close();
+    std::erase(peer_.idle_, self);
+    pooled_ = false;
+    return;
+  }
+  if (listener_ != nullptr) listener_->notify();
+}
+
+void NodeConnection::close() {
+  ended_ = true;
+  stream_.close();
+  if (!pooled_) return;
+  // Nobody reads from it: it leaves the pool at once, or with the end of the read that is under way.
+  const auto self = shared_from_this();
+  pooled_ = false;
+  std::erase(peer_.idle_, self);
+}
+
+// ---- a node's connections ----
+
+NodePeer::NodePeer(NodeClient& client, const scheduler::NodeSpec& spec)
+    : client_(client), url_(spec.url), key_(spec.api_key) {
+  const auto parsed = boost::urls::parse_uri(url_);
+  if (!parsed) throw std::invalid_argument("node " + spec.id + ": not a URL");  // the configuration was checked for it
+  tls_ = parsed->scheme() == "https";
+  host_ = parsed->host_address();
+  port_ = parsed->port().empty() ? (tls_ ? "443" : "80") : std::string(parsed->port());
+  path_prefix_ = std::string(parsed->encoded_path());
+  while (path_prefix_.ends_with('/')) path_prefix_.pop_back();
+  const std::string authority(parsed->encoded_host_and_port());
+  head_lines_ = " HTTP/1.1\r\nHost: " + authority + "\r\nUser-Agent: turnpike/" TURNPIKE_VERSION "\r\n";
+  if (!key_.empty()) head_lines_ += "Authorization: Bearer " + key_ + "\r\n";
+}
+
+NodePeer::~NodePeer() {
+  drop_idle();
+}
+
+ConnectionPtr NodePeer::take_idle() {
+  if (idle_.empty()) return nullptr;
+  auto connection = std::move(idle_.back());
+  idle_.pop_back();
+  connection->pooled_ = false;
+  connection->reused_ = true;
+  connection->idle_.disarm();
+  return connection;
+}
+
+void NodePeer::put_back(ConnectionPtr connection) {
+  connection->listener_ = nullptr;
+  if (connection->ended_ || connection->in.size() > 0 || idle_.size() >= client_.limits_.idle_connections_per_node) {
+    connection->close();
+    return;
+  }
+  if (!connection->reading_) connection->in.shrink();
+  connection->pooled_ = true;
+  connection->idle_.arm(client_.limits_.idle_timeout);
+  idle_.push_back(connection);
+  connection->want_bytes();
+}
+
+void NodePeer::drop_idle() {
+  auto idle = std::exchange(idle_, {});
+  for (const auto& connection : idle) {
+    connection->pooled_ = false;
+    connection->close();
+  }
+}
+
+struct NodePeer::Lookup {
+  explicit Lookup(const asio::any_io_executor& executor) : resolver(executor) {}
+  tcp::resolver resolver;
+  bool done = false;
+  bool abandoned = false;
+  error_code error;
+  std::vector<tcp::endpoint> found;
+};
+
+awaitable<bool> NodePeer::resolve(Signal& news, const bool& give_up, std::string& failure) {
+  error_code not_an_address;
+  const auto address = asio::ip::make_address(host_, not_an_address);
+  if (!not_an_address) {
+    endpoints_ = {tcp::endpoint(address, static_cast<std::uint16_t>(std::stoul(port_)))};
+    co_return true;
+  }
+  // Asio's resolver cannot be interrupted in mid-query: what it needs lives as long as the query.
+  const auto lookup = std::make_shared<Lookup>(client_.executor_);
+  lookup->resolver.async_resolve(host_, port_,
+                                 [lookup, &news](error_code error, const tcp::resolver::results_type& results) {
+                                   lookup->done = true;
+                                   lookup->error = error;
+                                   for (const auto& result : results) lookup->found.push_back(result.endpoint());
+                                   if (!lookup->abandoned) news.notify();
+                                 });
+  while (!lookup->done && !give_up) {
+    if (!news.take()) co_await news.wait();
+  }
+  if (!lookup->done || lookup->error) {
+    lookup->abandoned = true;
+    failure =
+        lookup->done ? "its name cannot be resolved: " + lookup->error.message() : "its name was not resolved in time";
+    co_return false;
+  }
+  endpoints_ = std::move(lookup->found);
+  next_endpoint_ = 0;
+  co_return !endpoints_.empty();
+}
+
+awaitable<ConnectionPtr> NodePeer::connect(Signal& news, const bool& give_up, std::string& failure) {
+  if (endpoints_.empty() && !co_await resolve(news, give_up, failure)) co_return nullptr;
+  tcp::socket socket(client_.executor_);
+  bool done = false;
+  error_code error;
+  socket.async_connect(endpoints_[next_endpoint_ % endpoints_.size()], [&](error_code result) {
+    done = true;
+    error = result;
+    news.notify();
+  });
+  while (!done) {
+    if (give_up) socket.close();  // the handler still comes, with operation_aborted
+    if (!news.take()) co_await news.wait();
+  }
+  if (give_up || error) {
+    failure = give_up ? "it did not take a connection in time" : "it refused a connection: " + error.message();
+    // The next try uses the next address, and after the last one asks the name again.
+    if (++next_endpoint_ >= endpoints_.size()) endpoints_.clear();
+    co_return nullptr;
+  }
+  if (!tls_) co_return std::make_shared<NodeConnection>(*this, http::Stream(std::move(socket)));
+  if (!client_.tls_) {
+    client_.tls_ = std::make_unique<NodeClient::Tls>();
+    client_.tls_->context.set_default_verify_paths();
+    client_.tls_->context.set_verify_mode(asio::ssl::verify_peer);
+  }
+  auto connection = std::make_shared<NodeConnection>(
+      *this, http::Stream(std::move(socket), client_.tls_->context, http::Stream::Role::client, host_));
+  co_return connection;
+}
+
+// ---- all of them ----
+
+NodeClient::NodeClient(asio::any_io_executor executor, Deadlines& deadlines, NodeClientLimits limits)
+    : executor_(executor), deadlines_(deadlines), limits_(limits), closed_(std::move(executor)) {}
+
+NodeClient::~NodeClient() = default;
+
+NodePeer& NodeClient::peer(const scheduler::NodePtr& node) {
+  auto& [kept, peer] = peers_[node.get()];
+  if (!peer) {
+    kept = node;
+    peer = std::make_unique<NodePeer>(*this, node->spec());
+  } else if (!peer->same_place(node->spec())) {
+    peer->drop_idle();
+    retired_.push_back(std::move(peer));
+    peer = std::make_unique<NodePeer>(*this, node->spec());
+  }
+  return *peer;
+}
+
+void NodeClient::drop_idle() {
+  for (auto& [node, entry] : peers_) entry.second->drop_idle();
+}
+
+awaitable<void> NodeClient::close() {
+  drop_idle();
+  while (open_ > 0) co_await closed_.wait();
+}
+
+}  // namespace turnpike::relay

@@ -1,0 +1,367 @@
+#include "turnpike/relay/relay.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "attempt.hpp"
+
+namespace turnpike::relay {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+
+namespace {
+
+// What a client is told when the last attempt failed this way.
+Error error_of(Failure failure, const Attempt& attempt) {
+  switch (failure) {
+    case Failure::blames_request:
+      return {.fault = Fault::invalid_request,
+              .message = attempt.blame().empty() ? "the node refused the request" : attempt.blame()};
+    case Failure::out_of_time:
+      return {.fault = Fault::node_timeout, .message = "the request's time was over before the node had answered"};
+    case Failure::timed_out:
+      return {.fault = Fault::node_timeout, .message = "the node did not answer in time"};
+    case Failure::bad_output:
+      return {.fault = Fault::invalid_node_output, .message = "the node's answer cannot be used"};
+    default:
+      return {.fault = Fault::node_error, .message = "the node failed"};
+  }
+}
+
+// True when another node might do better.
+bool may_retry(Failure failure) {
+  return failure != Failure::client_left && failure != Failure::blames_request && failure != Failure::out_of_time;
+}
+
+// Engines that go on from a final assistant message instead of answering it.
+bool engine_continues(scheduler::Engine engine) {
+  return engine != scheduler::Engine::openai;
+}
+
+// A JSON string's value, from the text between its quotes, which was checked when it was scanned.
+std::string unescaped(std::string_view between_quotes) {
+  const auto value = nlohmann::json::parse("\"" + std::string(between_quotes) + "\"", nullptr, false);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+}  // namespace
+
+// ---- whole answers ----
+
+WholeAnswer::WholeAnswer(WholeAnswer&& other) noexcept {
+  *this = std::move(other);
+}
+
+WholeAnswer& WholeAnswer::operator=(WholeAnswer&& other) noexcept {
+  if (this == &other) return *this;
+  give_back();
+  json = std::exchange(other.json, {});
+  scan = std::move(other.scan);
+  node_id = std::move(other.node_id);
+  peer_ = other.peer_;
+  connection_ = std::exchange(other.connection_, nullptr);
+  bytes_ = other.bytes_;
+  reusable_ = other.reusable_;
+  return *this;
+}
+
+WholeAnswer::~WholeAnswer() {
+  give_back();
+}
+
+void WholeAnswer::give_back() {
+  if (!connection_) return;
+  if (reusable_) {
+    connection_->in.consume(bytes_);
+    peer_->put_back(std::move(connection_));
+  } else {
+    connection_->close();
+  }
+  connection_.reset();
+}
+
+Relay::Relay(asio::any_io_executor executor, Deadlines& deadlines, scheduler::Scheduler& scheduler, NodeClient& nodes,
+             scan::Scanner& scanner, RelayLimits limits)
+    : executor_(std::move(executor)),
+      deadlines_(deadlines),
+      scheduler_(scheduler),
+      nodes_(nodes),
+      scanner_(scanner),
+      limits_(limits) {}
+
+awaitable<Result<scheduler::Slot>> Relay::next_slot(const Call& call, std::vector<const scheduler::Node*>& tried) {
+  scheduler::Want want = call.want;
+  want.excluded = tried;
+  auto slot = scheduler_.try_acquire(want);
+  if (!slot) {
+    auto waited = co_await scheduler_.acquire(want, call.account, call.deadline, call.client_gone);
+    if (!waited) co_return std::unexpected(std::move(waited.error()));
+    slot = std::move(*waited);
+  }
+  tried.push_back(slot->node().get());
+  co_return *std::move(slot);
+}
+
+awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
+  std::vector<const scheduler::Node*> tried;
+  std::optional<Error> last;
+  while (tried.size() < limits_.attempts) {
+    auto slot = co_await next_slot(call, tried);
+    if (!slot) co_return std::unexpected(last ? *std::move(last) : std::move(slot.error()));
+    if (tried.size() > 1) ++stats_.retries;
+    Attempt attempt(*this, call, *std::move(slot), nullptr);
+    auto failure = co_await attempt.begin(nullptr);
+    if (failure == Failure::none) failure = co_await attempt.read_whole();
+    if (failure == Failure::none) {
+      WholeAnswer answer = attempt.take_whole();
+      const auto read = scanner_.answer(answer.json, answer.scan);
+      if (read && !answer.scan.is_error && answer.scan.has_choices) {
+        attempt.succeed();
+        co_return answer;
+      }
+      failure = Failure::bad_output;
+    }
+    attempt.give_up(failure);
+    last = error_of(failure, attempt);
+    if (!may_retry(failure)) break;
+  }
+  co_return std::unexpected(*std::move(last));
+}
+
+// ---- streams ----
+
+// One stream from its first attempt to its end.
+class StreamRun final : public Patience {
+ public:
+  StreamRun(Relay& relay, const Call& call, StreamSink& sink)
+      : relay_(relay),
+        call_(call),
+        sink_(sink),
+        rewriter_(relay.scanner_, std::string(call.id_json), std::string(call.model_json), true),
+        keep_alive_at_(relay.deadlines_.clock().now() + relay.limits_.keep_alive_interval) {}
+
+  awaitable<void> run();
+
+  [[nodiscard]] Instant silent_until() const override { return keep_alive_at_; }
+  awaitable<bool> break_silence() override;
+
+ private:
+  // One attempt from its start to its end, or to a failure.
+  awaitable<Failure> serve(Attempt& attempt);
+  awaitable<Failure> follow(Attempt& attempt);
+  Failure take_events(Attempt& attempt, SseSplitter& splitter);
+  Failure take_event(std::string_view data);
+  void take_continued(std::string_view data, std::size_t from);
+  void account();
+  awaitable<bool> flush();
+  [[nodiscard]] bool can_continue() const;
+  void add_usage();
+
+  Relay& relay_;
+  const Call& call_;
+  StreamSink& sink_;
+  ChunkRewriter rewriter_;
+  StreamEnd end_;
+  std::string out_;
+  std::string said_;  // the text so far, between quotes; kept while another node could go on from it
+  std::vector<const scheduler::Node*> tried_;
+  std::optional<Continuation> continuation_;
+  Instant keep_alive_at_;
+  std::uint64_t earlier_tokens_ = 0;  // written by nodes that broke
+  std::size_t bytes_before_ = 0;
+  bool text_sent_ = false;
+  bool said_whole_ = true;  // said_ is the whole text: nothing was too long, or of another kind
+  bool done_ = false;       // `[DONE]`
+  bool finished_ = false;   // a finish_reason for every choice
+  bool fresh_ = false;      // the continuing node's text has not begun
+};
+
+bool StreamRun::can_continue() const {
+  return relay_.limits_.continuation && call_.scan.continuable && text_sent_ && said_whole_ && !finished_;
+}
+
+awaitable<bool> StreamRun::flush() {
+  if (out_.empty()) co_return true;
+  end_.began = true;
+  keep_alive_at_ = relay_.deadlines_.clock().now() + relay_.limits_.keep_alive_interval;
+  const bool ok = co_await sink_.write(out_);
+  out_.clear();
+  co_return ok;
+}
+
+awaitable<bool> StreamRun::break_silence() {
+  out_.assign(": keep-alive\n\n");
+  co_return co_await flush();
+}
+
+// Counts a chunk that goes out, and keeps its text for another node to go on from.
+void StreamRun::account() {
+  const auto& scan = rewriter_.scan();
+  finished_ = finished_ || scan.finished;
+  if (scan.text_bytes == 0) return;
+  end_.seen.text_bytes += scan.text_bytes;
+  ++end_.seen.text_events;
+  const auto text = rewriter_.text();
+  if (text.empty() || said_.size() + text.size() > relay_.limits_.max_continued_bytes) {
+    said_whole_ = false;
+  } else if (call_.scan.continuable && relay_.limits_.continuation) {
+    said_.append(text);
+  }
+}
+
+// The first chunks of a node that goes on where another broke, written to `out_` from `from`: a role was said already,
+// and a text that repeats what was said has that taken off.
+void StreamRun::take_continued(std::string_view data, std::size_t from) {
+  if (rewriter_.text().empty()) {
+    if (rewriter_.scan().finished_choices == 0) out_.resize(from);
+    account();
+    return;
+  }
+  fresh_ = false;
+  const auto text = unescaped(rewriter_.text());
+  const auto said = unescaped(said_);
+  if (!text.starts_with(said)) {
+    account();
+    return;
+  }
+  out_.resize(from);
+  auto chunk = nlohmann::json::parse(data);
+  chunk["choices"][0]["delta"]["content"] = text.substr(said.size());
+  std::string json = chunk.dump();
+  const auto size = json.size();
+  json.resize(size + scan::kPadding);
+  rewriter_.append(out_, std::string_view(json).substr(0, size));
+  account();
+}
+
+Failure StreamRun::take_event(std::string_view data) {
+  if (data == "[DONE]") {
+    done_ = true;
+    return Failure::none;
+  }
+  const auto from = out_.size();
+  const auto kind = rewriter_.append(out_, data);
+  const auto& scan = rewriter_.scan();
+  if (kind == ChunkRewriter::Kind::bad) return Failure::bad_output;
+  if (kind == ChunkRewriter::Kind::error) return Failure::refused;
+  if (scan.usage.found()) end_.claim = scan.counts;
+  if (kind == ChunkRewriter::Kind::usage_only) {
+    end_.usage_event.assign(out_, from);
+    out_.resize(from);
+  } else if (fresh_) {
+    take_continued(data, from);
+  } else {
+    account();
+  }
+  return Failure::none;
+}
+
+Failure StreamRun::take_events(Attempt& attempt, SseSplitter& splitter) {
+  while (!done_) {
+    const auto data = splitter.next();
+    if (!data) break;
+    if (const auto failure = take_event(*data); failure != Failure::none) return failure;
+  }
+  if (splitter.oversize()) return Failure::bad_output;
+  if (bytes_before_ + attempt.stream_bytes() > relay_.limits_.max_stream_bytes) return Failure::bad_output;
+  return Failure::none;
+}
+
+awaitable<Failure> StreamRun::follow(Attempt& attempt) {
+  SseSplitter splitter(relay_.limits_.max_event_bytes);
+  while (true) {
+    attempt.drain_into(splitter);
+    const auto failure = take_events(attempt, splitter);
+    // What came before the fault was the node's, and is the client's.
+    if (!out_.empty()) {
+      text_sent_ = text_sent_ || end_.seen.text_events > 0;
+      if (!co_await flush()) co_return Failure::client_left;
+    }
+    if (failure != Failure::none) co_return failure;
+    if (done_) co_return Failure::none;
+    // Without `[DONE]`, only a stream that said why it stopped has ended as it should.
+    if (attempt.message_ended()) co_return finished_ ? Failure::none : Failure::broken;
+    const auto waited = co_await attempt.more();
+    if (waited != Failure::none) co_return finished_&& waited == Failure::broken ? Failure::none : waited;
+  }
+}
+
+awaitable<Failure> StreamRun::serve(Attempt& attempt) {
+  auto failure = co_await attempt.begin(continuation_ ? &*continuation_ : nullptr);
+  if (failure != Failure::none) co_return failure;
+  if (!end_.began) sink_.served_by(attempt.node());
+  if (!end_.node_ids.empty()) end_.node_ids += ",";
+  end_.node_ids += attempt.node().id();
+  failure = co_await follow(attempt);
+  if (failure == Failure::none) {
+    attempt.succeed();
+    end_.complete = true;
+    add_usage();
+    co_await sink_.finish(std::move(end_));
+    co_await attempt.take_tail();
+  }
+  co_return failure;
+}
+
+// Several nodes: the prompt once, the completion tokens of all. The last one's prompt held the text of the others.
+void StreamRun::add_usage() {
+  if (earlier_tokens_ == 0) return;
+  auto& claim = end_.claim;
+  if (claim.prompt_tokens) *claim.prompt_tokens -= std::min(*claim.prompt_tokens, earlier_tokens_);
+  if (claim.completion_tokens) *claim.completion_tokens += earlier_tokens_;
+  if (end_.usage_event.empty()) return;
+  auto event = nlohmann::json::parse(end_.usage_event, nullptr, false);
+  if (!event.is_object()) return;
+  const auto prompt = claim.prompt_tokens.value_or(0);
+  const auto completion = claim.completion_tokens.value_or(0);
+  event["usage"] = {
+      {"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}};
+  end_.usage_event = event.dump();
+}
+
+awaitable<void> StreamRun::run() {
+  while (true) {
+    auto slot = co_await relay_.next_slot(call_, tried_);
+    if (!slot) {
+      if (!end_.error) end_.error = std::move(slot.error());
+      break;
+    }
+    if (continuation_) {
+      if (!engine_continues(slot->node()->spec().engine)) continue;
+      ++relay_.stats_.continuations;
+    } else if (tried_.size() > 1) {
+      ++relay_.stats_.retries;
+    }
+    Attempt attempt(relay_, call_, *std::move(slot), this);
+    const Failure failure = co_await serve(attempt);
+    if (failure == Failure::none) co_return;
+    attempt.give_up(failure);
+    out_.clear();
+    bytes_before_ += attempt.stream_bytes();
+    if (failure == Failure::client_left) {
+      end_.client_left = true;
+      break;
+    }
+    end_.error = error_of(failure, attempt);
+    if (!may_retry(failure) || tried_.size() >= relay_.limits_.attempts) break;
+    if (text_sent_ && !can_continue()) break;
+    if (can_continue()) {
+      earlier_tokens_ = end_.seen.text_events;
+      continuation_ = Continuation{.said = said_, .tokens = earlier_tokens_, .engine_flags = true};
+      fresh_ = true;
+    }
+  }
+  if (call_.client_gone.stop_requested()) end_.client_left = true;
+  co_await sink_.finish(std::move(end_));
+}
+
+awaitable<void> Relay::stream(const Call& call, StreamSink& sink) {
+  StreamRun run(*this, call, sink);
+  co_await run.run();
+}
+
+}  // namespace turnpike::relay

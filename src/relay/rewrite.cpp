@@ -1,0 +1,181 @@
+#include "turnpike/relay/rewrite.hpp"
+
+#include <algorithm>
+#include <array>
+#include <span>
+#include <utility>
+
+namespace turnpike::relay {
+namespace {
+
+struct Edit {
+  std::size_t at = 0;
+  std::size_t remove = 0;
+  std::size_t insert_at = 0;  // in the inserted text
+  std::size_t insert_size = 0;
+};
+
+// True when the closing bracket at `end` follows something: a comma has to go between.
+bool has_members(std::string_view json, std::size_t begin, std::size_t end) {
+  return json.substr(begin + 1, end - begin - 1).find_first_not_of(" \t\r\n") != std::string_view::npos;
+}
+
+}  // namespace
+
+scan::Span whole(std::string_view json, scan::Span container) {
+  return {container.at, scan::end_of_container(json, container.at) - container.at};
+}
+
+EditedBody::EditedBody(std::string_view body, const scan::RequestScan& scan, const RequestEdits& edits,
+                       const Continuation* continuation) {
+  std::vector<Edit> list;
+  const auto edit = [&](std::size_t at, std::size_t remove, auto... texts) {
+    const auto from = inserts_.size();
+    (inserts_.append(texts), ...);
+    list.push_back({at, remove, from, inserts_.size() - from});
+  };
+  std::string added;
+  const auto add = [&added](auto... texts) {
+    added += ',';
+    (added.append(texts), ...);
+  };
+  if (!edits.node_model.empty()) edit(scan.model_span.at, scan.model_span.size, edits.node_model);
+  if (!edits.defaults.empty()) add(edits.defaults);
+  const auto left = [&](std::uint64_t limit) {
+    const auto used = continuation != nullptr ? continuation->tokens : 0;
+    return std::to_string(limit > used ? limit - used : 1);
+  };
+  if (edits.max_tokens) add("\"max_tokens\":", left(*edits.max_tokens));
+  if (edits.ask_for_usage && !scan.include_usage) {
+    if (scan.stream_options_usage.found()) {
+      edit(scan.stream_options_usage.at, scan.stream_options_usage.size, "true");
+    } else if (scan.stream_options.found()) {
+      const auto options = whole(body, scan.stream_options);
+      edit(options.end() - 1, 0, has_members(body, options.at, options.end() - 1) ? "," : "", "\"include_usage\":true");
+    } else if (!scan.has("stream_options")) {
+      add("\"stream_options\":{\"include_usage\":true}");
+    }
+  }
+  if (continuation != nullptr) {
+    const auto messages = whole(body, scan.messages_span);
+    edit(messages.end() - 1, 0, R"(,{"role":"assistant","content":")", continuation->said, "\"}");
+    for (const auto& span : {scan.max_tokens_span, scan.max_completion_tokens_span}) {
+      if (span.found() && scan.max_tokens) edit(span.at, span.size, left(*scan.max_tokens));
+    }
+    if (continuation->engine_flags) add(R"("continue_final_message":true,"add_generation_prompt":false)");
+  }
+  if (!added.empty()) edit(scan.object_end, 0, added);
+
+  std::ranges::sort(list, {}, &Edit::at);
+  std::size_t copied = 0;
+  const std::string_view inserts = inserts_;
+  for (const auto& one : list) {
+    if (one.at > copied) pieces_.push_back(body.substr(copied, one.at - copied));
+    if (one.insert_size > 0) pieces_.push_back(inserts.substr(one.insert_at, one.insert_size));
+    copied = one.at + one.remove;
+  }
+  if (copied < body.size()) pieces_.push_back(body.substr(copied));
+}
+
+std::size_t EditedBody::size() const {
+  std::size_t bytes = 0;
+  for (const auto piece : pieces_) bytes += piece.size();
+  return bytes;
+}
+
+void append_answer(std::string& out, std::string_view json, const scan::AnswerScan& scan, std::string_view id_json,
+                   std::string_view model_json, bool hide_usage, std::string_view metadata) {
+  struct Replace {
+    scan::Span span;
+    std::string_view text;
+  };
+  std::array<Replace, 4> edits{};
+  std::size_t count = 0;
+  if (scan.id.found()) edits[count++] = {scan.id, id_json};
+  if (scan.model.found()) edits[count++] = {scan.model, model_json};
+  if (scan.usage.found() && hide_usage) edits[count++] = {whole(json, scan.usage), "null"};
+  const bool replaces_metadata = scan.metadata.found() && !metadata.empty();
+  if (replaces_metadata) {
+    // A scalar `metadata` ends where the next structural character is; a container where it closes.
+    const char first = json[scan.metadata.at];
+    const auto end = first == '{' || first == '[' ? scan::end_of_container(json, scan.metadata.at)
+                                                  : json.find_first_of(",}", scan.metadata.at);
+    edits[count++] = {{scan.metadata.at, end - scan.metadata.at}, metadata};
+  }
+  std::ranges::sort(std::span(edits).first(count), {}, [](const Replace& edit) { return edit.span.at; });
+  std::size_t copied = 0;
+  for (const auto& edit : std::span(edits).first(count)) {
+    out.append(json.substr(copied, edit.span.at - copied)).append(edit.text);
+    copied = edit.span.end();
+  }
+  out.append(json.substr(copied, scan.object_end - copied));
+  bool comma = has_members(json, json.find('{'), scan.object_end);
+  const auto add = [&](std::string_view name, std::string_view text) {
+    out.append(comma ? "," : "").append(name).append(text);
+    comma = true;
+  };
+  if (!scan.id.found()) add("\"id\":", id_json);
+  if (!scan.model.found()) add("\"model\":", model_json);
+  if (!metadata.empty() && !replaces_metadata) add("\"metadata\":", metadata);
+  out.append("}");
+}
+
+ChunkRewriter::ChunkRewriter(scan::Scanner& scanner, std::string id_json, std::string model_json, bool hide_usage)
+    : scanner_(scanner), id_json_(std::move(id_json)), model_json_(std::move(model_json)), hide_usage_(hide_usage) {}
+
+ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view data) {
+  if (append_by_shape(out, data)) return Kind::chunk;
+  text_ = {};
+  if (!scanner_.answer(data, scan_)) return Kind::bad;
+  if (scan_.is_error) return Kind::error;
+  if (scan_.content.found()) text_ = data.substr(scan_.content.at + 1, scan_.content.size - 2);
+  if (scan_.only_usage()) {
+    append_answer(out, data, scan_, id_json_, model_json_, false, {});
+    return Kind::usage_only;
+  }
+  if (!scan_.has_choices) return Kind::bad;
+  out.append("data: ");
+  const auto from = out.size();
+  append_answer(out, data, scan_, id_json_, model_json_, hide_usage_, {});
+  if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
+    learn(data, std::string_view(out).substr(from));
+  }
+  out.append("\n\n");
+  return Kind::chunk;
+}
+
+void ChunkRewriter::learn(std::string_view data, std::string_view written) {
+  // The text is the one thing both have whole; what is before and after it differs by id and model.
+  const auto text_at = scan_.content.at + 1;
+  const auto tail_size = data.size() - (text_at + text_.size());
+  const bool edits_before =
+      scan_.id.at < text_at && scan_.model.at < text_at && scan_.id.found() && scan_.model.found();
+  if (!edits_before) return;
+  head_.assign(data.substr(0, text_at));
+  tail_.assign(data.substr(data.size() - tail_size));
+  new_head_.assign("data: ").append(written.substr(0, written.size() - tail_size - text_.size()));
+  new_tail_.assign(tail_).append("\n\n");
+}
+
+bool ChunkRewriter::append_by_shape(std::string& out, std::string_view data) {
+  if (head_.empty() || data.size() <= head_.size() + tail_.size()) return false;
+  if (!data.starts_with(head_) || !data.ends_with(tail_)) return false;
+  const auto text = data.substr(head_.size(), data.size() - head_.size() - tail_.size());
+  // Plain ASCII without quote or escape is whole and well-formed by itself. Anything else is read in full.
+  unsigned other = 0;  // without a branch, so that the loop is vectorised
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    other |= static_cast<unsigned>(byte < 0x20) | static_cast<unsigned>(byte >= 0x80) |
+             static_cast<unsigned>(c == '"') | static_cast<unsigned>(c == '\\');
+  }
+  if (other != 0) return false;
+  scan_ = {};
+  scan_.has_choices = true;
+  scan_.choices = 1;
+  scan_.text_bytes = text.size();
+  text_ = text;
+  out.append(new_head_).append(text).append(new_tail_);
+  return true;
+}
+
+}  // namespace turnpike::relay
