@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
@@ -29,31 +28,32 @@ export async function until(what, check) {
   }
 }
 
-function child(program, args, output) {
+/** Starts a program of the build folder; `output()` is what it has printed to both streams so far. */
+export function startProgram(program, args) {
   const path = join(build, program);
   if (!existsSync(path)) throw new Error(`${path} is missing: build first, or set TURNPIKE_BUILD`);
-  const started = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  started.stderr.on('data', (bytes) => output.push(bytes));
-  return started;
-}
-
-async function end(started) {
-  if (started.exitCode !== null || started.signalCode !== null) return;
-  const gone = new Promise((done) => started.once('exit', done));
-  started.kill('SIGTERM');
-  await gone;
+  const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const parts = [];
+  child.stdout.on('data', (bytes) => parts.push(bytes));
+  child.stderr.on('data', (bytes) => parts.push(bytes));
+  const ended = () => child.exitCode !== null || child.signalCode !== null;
+  endings.push(async () => {
+    if (ended()) return;
+    const gone = new Promise((done) => child.once('exit', done));
+    child.kill('SIGTERM');
+    await gone;
+  });
+  return { ended, output: () => Buffer.concat(parts).toString(), exitCode: () => child.exitCode };
 }
 
 /** A simulated node; `origin` has its routes, `stats()` and `last()` what it saw. */
 export async function startNode({ models = ['m-1'], args = [] } = {}) {
-  const output = [];
-  const started = child('turnpike-simnode', ['--models', models.join(','), ...args], output);
-  endings.push(() => end(started));
-  const line = await new Promise((done, failed) => {
-    createInterface(started.stdout).once('line', done);
-    started.once('exit', () => failed(new Error(Buffer.concat(output).toString())));
+  const program = startProgram('turnpike-simnode', ['--models', models.join(','), ...args]);
+  const [, address] = await until('the simulated node', () => {
+    if (program.ended()) throw new Error(program.output());
+    return program.output().match(/^listening on (\S+)\n/);
   });
-  const origin = `http://${line.replace('listening on ', '')}`;
+  const origin = `http://${address}`;
   const get = async (path) => (await fetch(origin + path)).json();
   return {
     origin,
@@ -81,17 +81,10 @@ export async function startGateway(settings) {
   await writeFile(config, JSON.stringify({
     listen: '127.0.0.1:0', admin: { listen: '127.0.0.1:0' }, data_dir: data, ...settings,
   }));
-  const output = [];
-  const started = child('turnpike', ['serve', '--config', config, '--data-dir', data], output);
-  started.stdout.on('data', (bytes) => output.push(bytes));
-  endings.push(async () => {
-    await end(started);
-    await rm(folder, { recursive: true, force: true });
-  });
-  const log = () => Buffer.concat(output).toString();
-  const ended = () => started.exitCode !== null || started.signalCode !== null;
+  endings.push(() => rm(folder, { recursive: true, force: true }));
+  const program = startProgram('turnpike', ['serve', '--config', config, '--data-dir', data]);
   const { listen } = await until('the gateway', async () => {
-    if (ended()) throw new Error(`turnpike serve ended with ${started.exitCode}:\n${log()}`);
+    if (program.ended()) throw new Error(`turnpike serve ended:\n${program.output()}`);
     try {
       return JSON.parse(await readFile(join(data, 'listening.json'), 'utf8'));
     } catch {
@@ -106,7 +99,7 @@ export async function startGateway(settings) {
     const { stdout } = await promisify(execFile)(join(build, 'turnpike'), args);
     return JSON.parse(stdout.split('\n')[0]).api_key;
   };
-  const gateway = { origin, baseURL: `${origin}/v1`, createKey, log };
+  const gateway = { origin, baseURL: `${origin}/v1`, createKey, log: program.output };
   await until('a live node', async () => (await (await fetch(`${origin}/health`)).json()).nodes.live > 0);
   return gateway;
 }
