@@ -1,0 +1,56 @@
+// Who asks, and may they: the key, its scope, its limits. And how they are told that something is wrong.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "turnpike/base/clock.hpp"
+#include "turnpike/dialect/dialect.hpp"
+#include "turnpike/dialect/error_body.hpp"
+#include "turnpike/http/request.hpp"
+#include "turnpike/identity/key_ring.hpp"
+#include "turnpike/ledger/ledger.hpp"
+#include "turnpike/limits/rate_limiter.hpp"
+
+namespace turnpike::api {
+
+struct Caller {
+  const identity::KeyInfo* key = nullptr;
+  const dialect::Dialect* dialect = nullptr;
+  ledger::AccountId account = 0;
+  limits::Admission admission;  // the request counts until this goes
+};
+
+// The tiers by name. Replaced as a whole on reload.
+using Tiers = std::map<std::string, limits::Tier, std::less<>>;
+
+// Loop thread only.
+class Guard {
+ public:
+  Guard(const dialect::Dialects& dialects, const identity::KeyRing& keys, limits::RateLimiter& limiter,
+        const Tiers& tiers, const Clock& clock)
+      : dialects_(dialects), keys_(keys), limiter_(limiter), tiers_(tiers), clock_(clock) {}
+
+  // The caller of a route that needs a key. Errors: invalid_api_key, insufficient_scope.
+  [[nodiscard]] Result<Caller> identify(const http::Request& request, identity::Scope scope) const;
+
+  // Counts a request against the caller's tier. Error: rate_limit_exceeded.
+  [[nodiscard]] Result<void> admit(Caller& caller) const;
+
+  // The `x-ratelimit-*` lines of what admit() found; empty where the tier has no limit.
+  [[nodiscard]] static std::string limit_lines(const Caller& caller);
+
+  // The error as the request's owner understands it: in the dialect of the key that was sent, usable or not.
+  [[nodiscard]] http::Response refuse(const http::Request* request, const Error& error) const;
+
+ private:
+  [[nodiscard]] static std::string_view presented_key(const http::Request& request);
+  const dialect::Dialects& dialects_;
+  const identity::KeyRing& keys_;
+  limits::RateLimiter& limiter_;
+  const Tiers& tiers_;
+  const Clock& clock_;
+};
+
+}  // namespace turnpike::api

@@ -1,0 +1,46 @@
+// GET /health, /livez, /readyz, /metrics, /.well-known/turnpike.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "turnpike/base/clock.hpp"
+#include "turnpike/http/router.hpp"
+#include "turnpike/telemetry/metrics.hpp"
+
+namespace turnpike::api {
+
+// What the gateway says of itself.
+struct Status {
+  bool draining = false;
+  bool storage_ok = true;
+  std::size_t nodes_live = 0;
+  std::size_t nodes_total = 0;
+};
+
+struct Identity {
+  std::string name;
+  std::string version;
+  std::vector<std::string> dialects;
+};
+
+// Loop thread only.
+class StatusApi {
+ public:
+  StatusApi(std::function<Status()> status, Identity identity, const telemetry::Metrics& metrics, const Clock& clock);
+  // `with_metrics`: /metrics is on this listener too.
+  void add_routes(http::Router& router, bool with_metrics);
+
+ private:
+  [[nodiscard]] http::Response health() const;
+  [[nodiscard]] http::Response ready() const;
+  std::function<Status()> status_;
+  Identity identity_;
+  const telemetry::Metrics& metrics_;
+  const Clock& clock_;
+  Instant started_;
+};
+
+}  // namespace turnpike::api

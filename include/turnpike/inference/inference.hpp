@@ -1,0 +1,117 @@
+// One paid inference, from scanned request to charge: model, price of the upper bound, hold, node, usage, capture. For
+// the live routes and for whatever else runs inferences.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "turnpike/base/error.hpp"
+#include "turnpike/base/random.hpp"
+#include "turnpike/dialect/dialect.hpp"
+#include "turnpike/inference/catalogue.hpp"
+#include "turnpike/ledger/ledger.hpp"
+#include "turnpike/relay/relay.hpp"
+#include "turnpike/scan/scan.hpp"
+
+namespace turnpike::inference {
+
+struct InferenceLimits {
+  std::chrono::milliseconds default_timeout{120'000};
+  std::chrono::milliseconds max_timeout{600'000};
+  std::uint64_t image_token_allowance = 2048;
+  std::uint64_t default_max_tokens = 0;  // for the upper bound where nobody names one; 0: what the model can write
+};
+
+// Who asks, and what.
+struct InferenceRequest {
+  scan::RequestKind kind = scan::RequestKind::chat;
+  std::string_view body;  // with scan::kPadding readable bytes behind it; must stay valid
+  const dialect::Dialect& dialect;
+  ledger::AccountId account = 0;
+  std::string_view pool = scheduler::kDefaultPool;
+  std::string_view request_id;
+  std::stop_token client_gone;
+};
+
+// An inference that is paid for, as far as its upper bound goes, and not yet run. Destroying it gives the credits back.
+class Job {
+ public:
+  explicit Job(const InferenceRequest& from) : request(from) {}
+  InferenceRequest request;
+  scan::RequestScan scan;
+  ModelPtr model;
+  std::string id;
+  std::string id_json;
+  std::string defaults;  // members the dialect adds
+  std::optional<std::uint64_t> added_max_tokens;
+  ledger::Hold hold;
+  Instant deadline;
+};
+
+// What was charged, and for what.
+struct Settled {
+  ledger::Money charged;
+  ledger::Money balance;
+  ledger::Basis basis = ledger::Basis::none;
+  ledger::TokenCounts tokens;
+};
+
+// A whole answer, charged, ready to be written.
+struct Delivered {
+  std::string body;
+  std::string node_id;
+  Settled settled;
+};
+
+// Where a stream is written. One of begin() or refuse() is called first, finish() or break_off() last.
+class ClientStream {
+ public:
+  virtual ~ClientStream() = default;
+  virtual void begin(std::string_view job_id, std::string_view node_id) = 0;
+  // False: the client left.
+  virtual boost::asio::awaitable<bool> write(std::string_view events) = 0;
+  virtual boost::asio::awaitable<void> finish(std::string_view events, const Settled& settled) = 0;
+  // After the first byte: an error event, and no clean end.
+  virtual boost::asio::awaitable<void> break_off(const Error& error) = 0;
+  // Before the first byte: an ordinary error answer.
+  virtual boost::asio::awaitable<void> refuse(const Error& error) = 0;
+};
+
+// Loop thread only.
+class Inference {
+ public:
+  Inference(Catalogue& catalogue, ledger::Ledger& ledger, relay::Relay& relay, scan::Scanner& scanner,
+            const Clock& clock, InferenceLimits limits);
+
+  // Checks the request and holds the price of its upper bound. Errors: invalid_request (param names the member),
+  // model_not_found, insufficient_credits, service_unavailable.
+  Result<Job> prepare(const InferenceRequest& request);
+
+  // Runs it and charges it; the charge is durable when this returns.
+  boost::asio::awaitable<Result<Delivered>> whole(Job job);
+
+  // The same for a stream: the charge is durable before the stream's end goes out. A client that left is charged for
+  // what was relayed.
+  boost::asio::awaitable<void> stream(Job job, ClientStream& client);
+
+ private:
+  friend class StreamSettler;
+  [[nodiscard]] Result<void> check_capability(const Job& job) const;
+  [[nodiscard]] relay::Seen seen_of(const Job& job) const;
+  [[nodiscard]] relay::Call call_of(const Job& job, std::string_view path) const;
+  boost::asio::awaitable<Result<Settled>> settle(Job& job, const relay::Used& used, bool complete,
+                                                 std::string_view nodes);
+
+  Catalogue& catalogue_;
+  ledger::Ledger& ledger_;
+  relay::Relay& relay_;
+  scan::Scanner& scanner_;
+  const Clock& clock_;
+  InferenceLimits limits_;
+  IdSource ids_;
+};
+
+}  // namespace turnpike::inference

@@ -1,0 +1,111 @@
+#include "turnpike/api/credits_api.hpp"
+
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "turnpike/base/encoding.hpp"
+
+namespace turnpike::api {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using nlohmann::json;
+
+namespace {
+
+constexpr int kDefaultLimit = 50;
+constexpr int kMostLimit = 200;
+
+json or_null(const std::string& text) {
+  return text.empty() ? json(nullptr) : json(text);
+}
+
+// A whole number in a query; nullopt when malformed.
+std::optional<std::int64_t> whole_number(const std::string& text) {
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+json render_balance(const ledger::Ledger& ledger, ledger::AccountId account) {
+  const auto available = ledger.available(account);
+  return {{"balance", available.whole_credits()}, {"balance_usdc", available.to_usdc()}};
+}
+
+json render_history(const ledger::HistoryPage& page) {
+  json data = json::array();
+  for (const auto& entry : page.entries) {
+    json row = {{"id", "txn_" + std::to_string(entry.id)},
+                {"type", ledger::to_string(entry.type)},
+                {"amount_usdc", entry.amount.to_usdc()},
+                {"balance_usdc", entry.balance.to_usdc()},
+                {"job_id", or_null(entry.job_id)},
+                {"model", or_null(entry.model)},
+                {"basis", or_null(entry.basis)},
+                {"created_at", rfc3339(entry.created_at.time_since_epoch().count())}};
+    if (entry.type == ledger::EntryType::charge) {
+      row["usage"] = {{"prompt_tokens", entry.tokens.prompt}, {"completion_tokens", entry.tokens.completion}};
+      row["node_id"] = or_null(entry.node_id);
+    }
+    data.push_back(std::move(row));
+  }
+  return {{"object", "list"},
+          {"data", std::move(data)},
+          {"next_cursor", page.next_cursor ? json(std::to_string(*page.next_cursor)) : json(nullptr)}};
+}
+
+awaitable<Result<ledger::HistoryPage>> read_history(ledger::Ledger& ledger, ledger::AccountId account,
+                                                    const http::Request& request) {
+  int limit = kDefaultLimit;
+  if (const auto text = request.query_value("limit")) {
+    const auto value = whole_number(*text);
+    if (!value || *value < 1 || *value > kMostLimit) {
+      co_return fail(Fault::invalid_request, "limit must be a whole number from 1 to 200", "limit");
+    }
+    limit = static_cast<int>(*value);
+  }
+  std::optional<std::int64_t> before;
+  if (const auto text = request.query_value("cursor")) {
+    before = whole_number(*text);
+    if (!before) co_return fail(Fault::invalid_request, "cursor must be the next_cursor of another page", "cursor");
+  }
+  co_return co_await ledger.history(account, limit, before);
+}
+
+void CreditsApi::add_routes(http::Router& router) {
+  router.add(http::Verb::get, "/v1/credits/balance", [this](http::Exchange& exchange) { return balance(exchange); });
+  router.add(http::Verb::get, "/v1/credits/history", [this](http::Exchange& exchange) { return history(exchange); });
+}
+
+awaitable<void> CreditsApi::balance(http::Exchange& exchange) {
+  const auto caller = guard_.identify(exchange.request(), identity::Scope::usage_read);
+  http::Response response;
+  if (caller) {
+    response.body = render_balance(ledger_, caller->account).dump();
+  } else {
+    response = guard_.refuse(&exchange.request(), caller.error());
+  }
+  co_await exchange.send(response);
+}
+
+awaitable<void> CreditsApi::history(http::Exchange& exchange) {
+  const auto caller = guard_.identify(exchange.request(), identity::Scope::usage_read);
+  if (!caller) {
+    co_await exchange.send(guard_.refuse(&exchange.request(), caller.error()));
+    co_return;
+  }
+  const auto page = co_await read_history(ledger_, caller->account, exchange.request());
+  http::Response response;
+  if (page) {
+    response.body = render_history(*page).dump();
+  } else {
+    response = guard_.refuse(&exchange.request(), page.error());
+  }
+  co_await exchange.send(response);
+}
+
+}  // namespace turnpike::api

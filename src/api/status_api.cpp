@@ -1,0 +1,82 @@
+#include "turnpike/api/status_api.hpp"
+
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace turnpike::api {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using nlohmann::json;
+
+StatusApi::StatusApi(std::function<Status()> status, Identity identity, const telemetry::Metrics& metrics,
+                     const Clock& clock)
+    : status_(std::move(status)),
+      identity_(std::move(identity)),
+      metrics_(metrics),
+      clock_(clock),
+      started_(clock.now()) {}
+
+http::Response StatusApi::health() const {
+  const auto status = status_();
+  const bool ok = !status.draining && status.storage_ok;
+  http::Response response;
+  response.status = ok ? 200 : 503;
+  response.body =
+      json{{"status", ok                ? "ok"
+                      : status.draining ? "draining"
+                                        : "no_storage"},
+           {"version", identity_.version},
+           {"uptime_secs", std::chrono::duration_cast<std::chrono::seconds>(clock_.now() - started_).count()},
+           {"nodes", {{"live", status.nodes_live}, {"total", status.nodes_total}}},
+           {"queue", {{"queued", 0}, {"processing", 0}, {"dead", 0}, {"oldest_age_secs", 0}}}}
+          .dump();
+  return response;
+}
+
+http::Response StatusApi::ready() const {
+  const auto status = status_();
+  http::Response response;
+  json body = {{"ready", !status.draining && status.storage_ok}};
+  if (status.draining) body["reason"] = "draining";
+  if (!status.storage_ok) body["reason"] = "the ledger cannot be written: paid work is refused until a restart";
+  response.status = body["ready"].get<bool>() ? 200 : 503;
+  response.body = body.dump();
+  return response;
+}
+
+void StatusApi::add_routes(http::Router& router, bool with_metrics) {
+  const auto route = [&](std::string_view path, std::function<http::Response()> answer) {
+    router.add(http::Verb::get, path, [answer = std::move(answer)](http::Exchange& exchange) -> awaitable<void> {
+      const auto response = answer();
+      co_await exchange.send(response);
+    });
+  };
+  route("/health", [this] { return health(); });
+  route("/readyz", [this] { return ready(); });
+  route("/livez", [] {
+    http::Response response;
+    response.body = R"({"alive":true})";
+    return response;
+  });
+  route("/.well-known/turnpike", [this] {
+    http::Response response;
+    response.body = json{
+        {"name", identity_.name},
+        {"version", identity_.version},
+        {"dialects", identity_.dialects},
+        {"receipt_keys",
+         json::array()}}.dump();
+    return response;
+  });
+  if (with_metrics) {
+    route("/metrics", [this] {
+      http::Response response;
+      response.content_type = "text/plain; version=0.0.4";
+      response.body = metrics_.page();
+      return response;
+    });
+  }
+}
+
+}  // namespace turnpike::api

@@ -1,0 +1,261 @@
+#include "turnpike/inference/inference.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "turnpike/dialect/error_body.hpp"
+
+namespace turnpike::inference {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using ledger::Basis;
+using scan::RequestKind;
+
+namespace {
+
+std::string_view path_of(RequestKind kind) {
+  switch (kind) {
+    case RequestKind::completion:
+      return "/completions";
+    case RequestKind::embedding:
+      return "/embeddings";
+    default:
+      return "/chat/completions";
+  }
+}
+
+std::string json_string(std::string_view text) {
+  std::string out;
+  dialect::append_json_string(out, text);
+  return out;
+}
+
+}  // namespace
+
+void Catalogue::assign(std::vector<Model> models) {
+  models_.clear();
+  by_id_.clear();
+  for (auto& model : models) {
+    model.id_json = json_string(model.id);
+    auto shared = std::make_shared<const Model>(std::move(model));
+    by_id_.emplace(shared->id, shared);
+    models_.push_back(std::move(shared));
+  }
+}
+
+ModelPtr Catalogue::find(std::string_view id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : found->second;
+}
+
+Inference::Inference(Catalogue& catalogue, ledger::Ledger& ledger, relay::Relay& relay, scan::Scanner& scanner,
+                     const Clock& clock, InferenceLimits limits)
+    : catalogue_(catalogue), ledger_(ledger), relay_(relay), scanner_(scanner), clock_(clock), limits_(limits) {}
+
+Result<void> Inference::check_capability(const Job& job) const {
+  const auto& model = *job.model;
+  const auto lacks = [&](std::string_view what, std::string param) -> Result<void> {
+    return fail(Fault::invalid_request, "the model " + model.id + " does not do " + std::string(what),
+                std::move(param));
+  };
+  const auto kind = job.request.kind;
+  if (kind == RequestKind::chat && !model.chat) return lacks("chat", "model");
+  if (kind == RequestKind::completion && !model.completion) return lacks("text completion", "model");
+  if (kind == RequestKind::embedding && !model.embeddings) return lacks("embeddings", "model");
+  if (job.scan.images > 0 && !model.vision) return lacks("images", "messages");
+  return {};
+}
+
+relay::Seen Inference::seen_of(const Job& job) const {
+  return {.prompt_bytes = job.scan.prompt_bytes,
+          .prompt_text_bytes = job.scan.text_bytes,
+          .messages = job.scan.messages,
+          .images = job.scan.images,
+          .image_token_allowance = limits_.image_token_allowance};
+}
+
+Result<Job> Inference::prepare(const InferenceRequest& request) {
+  Job job(request);
+  auto scan = scanner_.request(request.kind, request.body);
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  job.scan = *std::move(scan);
+  job.model = catalogue_.find(job.scan.model);
+  if (!job.model) {
+    return fail(Fault::model_not_found, "the model " + job.scan.model.substr(0, 200) + " does not exist", "model");
+  }
+  if (auto able = check_capability(job); !able) return std::unexpected(std::move(able.error()));
+
+  auto limit = job.scan.max_tokens;
+  if (request.kind != RequestKind::embedding) {
+    for (const auto& member : request.dialect.request_defaults) {
+      if (member.member == "max_tokens") {
+        if (job.scan.has("max_tokens") || job.scan.has("max_completion_tokens")) continue;
+        job.added_max_tokens = limit = request.dialect.default_max_tokens;
+      } else if (!job.scan.has(member.member)) {
+        job.defaults.append(job.defaults.empty() ? "" : ",")
+            .append(json_string(member.member))
+            .append(":")
+            .append(member.json);
+      }
+    }
+  }
+  ledger::TokenCounts most{.prompt = relay::prompt_bound(seen_of(job)), .completion = 0};
+  if (request.kind != RequestKind::embedding) {
+    const auto fallback = limits_.default_max_tokens > 0 ? limits_.default_max_tokens : job.model->max_output_tokens;
+    most.completion = limit.value_or(fallback) * job.scan.choices;
+  }
+  dialect::append_id(request.dialect, ids_, clock_.wall(), job.id);
+  auto hold = ledger_.hold(request.account, job.model->price.cost(most), {.job_id = job.id, .model = job.model->id});
+  if (!hold) return std::unexpected(std::move(hold.error()));
+  job.hold = *std::move(hold);
+  job.id_json = json_string(job.id);
+
+  auto timeout = limits_.default_timeout;
+  if (job.scan.timeout_secs) {
+    timeout = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*job.scan.timeout_secs));
+  }
+  job.deadline = clock_.now() + std::min(timeout, limits_.max_timeout);
+  return job;
+}
+
+relay::Call Inference::call_of(const Job& job, std::string_view path) const {
+  return {.path = path,
+          .body = job.request.body,
+          .scan = job.scan,
+          .want = {.model = job.model->id, .pool = job.request.pool, .prefix_hash = job.scan.prefix_hash},
+          .edits = {.defaults = job.defaults,
+                    .max_tokens = job.added_max_tokens,
+                    .ask_for_usage = job.scan.stream,
+                    .node_model = {}},
+          .account = job.request.account,
+          .deadline = job.deadline,
+          .client_gone = job.request.client_gone,
+          .id_json = job.id_json,
+          .model_json = job.model->id_json,
+          .request_id = job.request.request_id};
+}
+
+awaitable<Result<Settled>> Inference::settle(Job& job, const relay::Used& used, bool complete, std::string_view nodes) {
+  Settled settled;
+  settled.tokens = {.prompt = used.prompt_tokens, .completion = used.completion_tokens};
+  settled.basis = !complete || !used.claimed ? Basis::relayed : used.bounded ? Basis::bounded : Basis::node_usage;
+  settled.charged = std::min(job.model->price.cost(settled.tokens), job.hold.amount());
+  auto balance = co_await ledger_.capture(
+      std::move(job.hold),
+      {.amount = settled.charged, .basis = settled.basis, .tokens = settled.tokens, .node_id = nodes});
+  if (!balance) co_return std::unexpected(std::move(balance.error()));
+  settled.balance = *balance;
+  co_return settled;
+}
+
+awaitable<Result<Delivered>> Inference::whole(Job job) {
+  const auto call = call_of(job, path_of(job.request.kind));
+  auto answer = co_await relay_.whole(call);
+  if (!answer) {
+    ledger_.release(std::move(job.hold), "no answer");
+    co_return std::unexpected(std::move(answer.error()));
+  }
+  auto seen = seen_of(job);
+  seen.text_bytes = answer->scan.text_bytes;
+  auto claim = answer->scan.counts;
+  // Embeddings have no completion to count.
+  if (job.request.kind == RequestKind::embedding) claim.completion_tokens = 0;
+  Delivered delivered;
+  delivered.node_id = answer->node_id;
+  std::string metadata = "{\"node_id\":";
+  dialect::append_json_string(metadata, answer->node_id);
+  metadata += "}";
+  delivered.body.reserve(answer->json.size() + 256);
+  relay::append_answer(delivered.body, answer->json, answer->scan, job.id_json, job.model->id_json, false, metadata);
+  auto settled = co_await settle(job, relay::use_of_complete(seen, claim), true, answer->node_id);
+  if (!settled) co_return std::unexpected(std::move(settled.error()));
+  delivered.settled = *settled;
+  co_return delivered;
+}
+
+// Between the relay and the client of one stream: the end of the stream waits for the charge.
+class StreamSettler final : public relay::StreamSink {
+ public:
+  StreamSettler(Inference& inference, Job& job, ClientStream& client)
+      : inference_(inference), job_(job), client_(client) {}
+
+  void served_by(const scheduler::Node& node) override { node_id_ = node.id(); }
+
+  awaitable<bool> write(std::string_view events) override {
+    if (!begun_) {
+      client_.begin(job_.id, node_id_);
+      begun_ = true;
+    }
+    co_return co_await client_.write(events);
+  }
+
+  awaitable<void> finish(relay::StreamEnd end) override {
+    const auto counted = end.seen;
+    end.seen = inference_.seen_of(job_);
+    end.seen.text_bytes = counted.text_bytes;
+    end.seen.text_events = counted.text_events;
+    if (!end.complete && counted.text_events == 0) {
+      inference_.ledger_.release(std::move(job_.hold), end.client_left ? "client left" : "no answer");
+    } else {
+      const auto used = end.complete ? relay::use_of_complete(end.seen, end.claim) : relay::use_of_relayed(end.seen);
+      auto settled = co_await inference_.settle(job_, used, end.complete, end.node_ids);
+      if (settled && end.complete) {
+        co_await finish_complete(end, *settled);
+        co_return;
+      }
+      // What was not written down is not acknowledged: the stream ends as a broken one.
+      if (!settled) end.error = std::move(settled.error());
+    }
+    if (end.client_left) co_return;
+    const Error error = end.error.value_or(Error{.fault = Fault::node_error, .message = "the node failed"});
+    if (begun_) {
+      co_await client_.break_off(error);
+    } else {
+      co_await client_.refuse(error);
+    }
+  }
+
+ private:
+  awaitable<void> finish_complete(const relay::StreamEnd& end, const Settled& settled) {
+    if (!begun_) client_.begin(job_.id, node_id_);
+    std::string tail;
+    if (job_.scan.include_usage) append_usage(tail, end, settled);
+    tail += "data: [DONE]\n\n";
+    co_await client_.finish(tail, settled);
+  }
+
+  // The node's own usage chunk; where it sent none, or one that was not believed, the gateway's count in its place.
+  void append_usage(std::string& out, const relay::StreamEnd& end, const Settled& settled) const {
+    out += "data: ";
+    if (!end.usage_event.empty() && settled.basis == Basis::node_usage) {
+      out += end.usage_event;
+    } else {
+      const auto& tokens = settled.tokens;
+      out.append("{\"id\":").append(job_.id_json);
+      out.append(job_.request.kind == RequestKind::chat ? R"(,"object":"chat.completion.chunk")"
+                                                        : R"(,"object":"text_completion")");
+      out.append(",\"created\":").append(std::to_string(unix_seconds(inference_.clock_.wall())));
+      out.append(",\"model\":").append(job_.model->id_json).append(",\"choices\":[],\"usage\":{\"prompt_tokens\":");
+      out.append(std::to_string(tokens.prompt))
+          .append(",\"completion_tokens\":")
+          .append(std::to_string(tokens.completion));
+      out.append(",\"total_tokens\":").append(std::to_string(tokens.prompt + tokens.completion)).append("}}");
+    }
+    out += "\n\n";
+  }
+
+  Inference& inference_;
+  Job& job_;
+  ClientStream& client_;
+  std::string node_id_;
+  bool begun_ = false;
+};
+
+awaitable<void> Inference::stream(Job job, ClientStream& client) {
+  const auto call = call_of(job, path_of(job.request.kind));
+  StreamSettler settler(*this, job, client);
+  co_await relay_.stream(call, settler);
+}
+
+}  // namespace turnpike::inference
