@@ -18,14 +18,14 @@ namespace turnpike::config {
 using Milliseconds = std::chrono::milliseconds;
 
 struct Listen {
-  std::string address;  // an IPv4 or IPv6 address, without brackets
+  std::string address = {};  // an IPv4 or IPv6 address, without brackets
   std::uint16_t port = 0;
   bool operator==(const Listen&) const = default;
 };
 
 struct Tls {
-  std::string certificate_file;  // PEM, the chain
-  std::string private_key_file;  // PEM
+  std::string certificate_file = {};  // PEM, the chain
+  std::string private_key_file = {};  // PEM
   bool operator==(const Tls&) const = default;
 };
 
@@ -39,7 +39,7 @@ struct Http {
   Milliseconds body_timeout{};
   Milliseconds idle_timeout{};
   Milliseconds write_timeout{};
-  std::vector<std::string> cors_allowed_origins;  // "*": any
+  std::vector<std::string> cors_allowed_origins = {};  // "*": any
   bool operator==(const Http&) const = default;
 };
 
@@ -51,10 +51,10 @@ struct Storage {
 };
 
 struct Network {
-  std::string name;
-  std::string default_dialect;
-  std::string public_url;
-  std::string dialects_dir;  // empty: the built-in ones
+  std::string name = {};
+  std::string default_dialect = {};
+  std::string public_url = {};
+  std::string dialects_dir = {};  // empty: the built-in ones
   bool operator==(const Network&) const = default;
 };
 
@@ -78,13 +78,13 @@ struct Pricing {
 };
 
 struct Model {
-  std::string id;
-  std::string owned_by;
+  std::string id = {};
+  std::string owned_by = {};
   std::int64_t created = 0;  // Unix seconds
-  Capabilities capabilities;
-  std::uint64_t context_window = 0;                // tokens
-  std::optional<std::uint64_t> max_output_tokens;  // none: the context window
-  Pricing pricing;
+  Capabilities capabilities = {};
+  std::uint64_t context_window = 0;                     // tokens
+  std::optional<std::uint64_t> max_output_tokens = {};  // none: the context window
+  Pricing pricing = {};
   bool operator==(const Model&) const = default;
 };
 
@@ -92,43 +92,44 @@ enum class Engine : std::uint8_t { openai, llama_cpp, vllm, sglang, ollama };
 [[nodiscard]] std::string_view to_string(Engine engine);  // "llama.cpp"
 
 struct ModelName {
-  std::string id;    // the gateway's
-  std::string name;  // the node's
+  std::string id = {};    // the gateway's
+  std::string name = {};  // the node's
   bool operator==(const ModelName&) const = default;
 };
 
 struct Node {
-  std::string id;
-  std::string url;  // http:// or https://, with the path that /chat/completions follows, without a slash at the end
-  std::vector<std::string> models;     // the gateway's ids
-  std::vector<ModelName> model_names;  // where the node calls one otherwise
-  std::size_t capacity = 0;            // requests at once
+  std::string id = {};
+  std::string url =
+      {};  // http:// or https://, with the path that /chat/completions follows, without a slash at the end
+  std::vector<std::string> models = {};     // the gateway's ids
+  std::vector<ModelName> model_names = {};  // where the node calls one otherwise
+  std::size_t capacity = 0;                 // requests at once
   Engine engine = Engine::openai;
-  std::string pool;
-  std::string api_key;         // the secret itself, read from api_key_env or api_key_file; empty: none. Never logged.
-  std::uint32_t weight = 100;  // traffic relative to others, percent
-  std::string probe_path;      // empty: <url>/models
+  std::string pool = {};
+  std::string api_key = {};     // the secret itself, read from api_key_env or api_key_file; empty: none. Never logged.
+  std::uint32_t weight = 100;   // traffic relative to others, percent
+  std::string probe_path = {};  // empty: <url>/models
   bool operator==(const Node&) const = default;
 };
 
 // Absent: no limit.
 struct Tier {
-  std::string name;
-  std::optional<std::uint64_t> requests_per_minute;
-  std::optional<std::uint64_t> tokens_per_minute;
-  std::optional<std::uint64_t> tokens_per_day;
-  std::optional<std::uint64_t> concurrent_requests;
-  std::optional<std::uint64_t> concurrent_jobs;
+  std::string name = {};
+  std::optional<std::uint64_t> requests_per_minute = {};
+  std::optional<std::uint64_t> tokens_per_minute = {};
+  std::optional<std::uint64_t> tokens_per_day = {};
+  std::optional<std::uint64_t> concurrent_requests = {};
+  std::optional<std::uint64_t> concurrent_jobs = {};
   bool operator==(const Tier&) const = default;
 };
 
 struct Topup {
-  std::string facilitator;
-  std::string network;
-  std::string asset;
-  std::string asset_name;
-  std::string asset_version;
-  std::string pay_to;
+  std::string facilitator = {};
+  std::string network = {};
+  std::string asset = {};
+  std::string asset_name = {};
+  std::string asset_version = {};
+  std::string pay_to = {};
   bool operator==(const Topup&) const = default;
 };
 
@@ -148,7 +149,7 @@ struct Relay {
   Milliseconds idle_connection_timeout{};
   bool continuation = true;
   std::uint64_t image_token_allowance = 0;
-  std::optional<std::uint64_t> default_max_tokens;  // none: the model's context window
+  std::optional<std::uint64_t> default_max_tokens = {};  // none: the model's context window
   bool operator==(const Relay&) const = default;
 };
 
@@ -176,7 +177,7 @@ struct Ledger {
 enum class LogFormat : std::uint8_t { text, json };
 
 struct Log {
-  std::string level;  // a name that spdlog knows
+  std::string level = {};  // a name that spdlog knows
   LogFormat format = LogFormat::text;
   bool operator==(const Log&) const = default;
 };
@@ -187,24 +188,24 @@ struct Webhooks {
 };
 
 struct Config {
-  Listen listen;
-  std::optional<Tls> tls;
-  Listen admin_listen;
-  std::string data_dir;
+  Listen listen = {};
+  std::optional<Tls> tls = {};
+  Listen admin_listen = {};
+  std::string data_dir = {};
   Milliseconds drain_timeout{};
-  Storage storage;
-  Network network;
-  Http http;
-  Relay relay;
-  Scheduler scheduler;
-  Ledger ledger;
-  Log log;
-  std::vector<Model> models;
-  std::vector<Node> nodes;
-  std::vector<Tier> tiers;  // the five built-in ones, as the file changed them, and its own
-  std::optional<Topup> topup;
-  std::vector<std::string> channels;
-  Webhooks webhooks;
+  Storage storage = {};
+  Network network = {};
+  Http http = {};
+  Relay relay = {};
+  Scheduler scheduler = {};
+  Ledger ledger = {};
+  Log log = {};
+  std::vector<Model> models = {};
+  std::vector<Node> nodes = {};
+  std::vector<Tier> tiers = {};  // the five built-in ones, as the file changed them, and its own
+  std::optional<Topup> topup = {};
+  std::vector<std::string> channels = {};
+  Webhooks webhooks = {};
   bool operator==(const Config&) const = default;
 };
 

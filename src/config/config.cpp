@@ -1,0 +1,407 @@
+// From a checked document to typed values, and the checks that look at more than one member.
+#include "turnpike/config/config.hpp"
+
+#include <algorithm>
+#include <boost/asio/ip/address.hpp>
+#include <charconv>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "check.hpp"
+#include "turnpike/base/decimal.hpp"
+
+namespace turnpike::config {
+namespace {
+
+constexpr int kPriceDecimals = 9;
+
+std::string text(const Json& object, const char* name) {
+  const Json& value = object.at(name);
+  return value.is_null() ? std::string() : value.get<std::string>();
+}
+
+std::size_t count(const Json& object, const char* name) {
+  return object.at(name).get<std::size_t>();
+}
+
+Milliseconds millis(const Json& object, const char* name) {
+  return Milliseconds(object.at(name).get<std::int64_t>());
+}
+
+std::optional<std::uint64_t> count_or_none(const Json& object, const char* name) {
+  const Json& value = object.at(name);
+  if (value.is_null()) return std::nullopt;
+  return value.get<std::uint64_t>();
+}
+
+std::int64_t nanousd(const Json& object, const char* name) {
+  return parse_decimal(text(object, name), kPriceDecimals).value();
+}
+
+std::string without_slash(std::string url) {
+  while (url.ends_with('/')) url.pop_back();
+  return url;
+}
+
+Http read_http(const Json& from) {
+  return {.max_connections = count(from, "max_connections"),
+          .max_head_bytes = count(from, "max_head_bytes"),
+          .max_body_bytes = count(from, "max_body_bytes"),
+          .max_body_memory_bytes = count(from, "max_body_memory_bytes"),
+          .max_pipelined_bytes = count(from, "max_pipelined_bytes"),
+          .head_timeout = millis(from, "head_timeout_ms"),
+          .body_timeout = millis(from, "body_timeout_ms"),
+          .idle_timeout = millis(from, "idle_timeout_ms"),
+          .write_timeout = millis(from, "write_timeout_ms"),
+          .cors_allowed_origins = from.at("cors_allowed_origins").get<std::vector<std::string>>()};
+}
+
+Relay read_relay(const Json& from) {
+  return {.connect_timeout = millis(from, "connect_timeout_ms"),
+          .first_token_timeout = millis(from, "first_token_timeout_ms"),
+          .between_tokens_timeout = millis(from, "between_tokens_timeout_ms"),
+          .default_timeout = std::chrono::seconds(count(from, "default_timeout_secs")),
+          .max_timeout = std::chrono::seconds(count(from, "max_timeout_secs")),
+          .keep_alive_interval = millis(from, "keep_alive_interval_ms"),
+          .max_answer_bytes = count(from, "max_answer_bytes"),
+          .max_stream_bytes = count(from, "max_stream_bytes"),
+          .max_event_bytes = count(from, "max_event_bytes"),
+          .max_node_head_bytes = count(from, "max_node_head_bytes"),
+          .retries = count(from, "retries"),
+          .idle_connections_per_node = count(from, "idle_connections_per_node"),
+          .idle_connection_timeout = millis(from, "idle_connection_timeout_ms"),
+          .continuation = from.at("continuation").get<bool>(),
+          .image_token_allowance = count(from, "image_token_allowance"),
+          .default_max_tokens = count_or_none(from, "default_max_tokens")};
+}
+
+Scheduler read_scheduler(const Json& from) {
+  return {.probe_interval = millis(from, "probe_interval_ms"),
+          .probe_timeout = millis(from, "probe_timeout_ms"),
+          .breaker_failures = count(from, "breaker_failures"),
+          .breaker_open = millis(from, "breaker_open_ms"),
+          .breaker_max_open = millis(from, "breaker_max_open_ms"),
+          .queue_limit = count(from, "queue_limit"),
+          .queue_limit_per_account = count(from, "queue_limit_per_account"),
+          .queue_timeout = millis(from, "queue_timeout_ms")};
+}
+
+Capabilities read_capabilities(const Json& names) {
+  const auto has = [&names](const char* name) { return std::ranges::find(names, Json(name)) != names.end(); };
+  return {.chat = has("chat"),
+          .completion = has("completion"),
+          .embeddings = has("embeddings"),
+          .vision = has("vision"),
+          .structured_output = has("structured_output")};
+}
+
+Model read_model(const Json& from) {
+  const Json& pricing = from.at("pricing");
+  return {.id = text(from, "id"),
+          .owned_by = text(from, "owned_by"),
+          .created = from.at("created").get<std::int64_t>(),
+          .capabilities = read_capabilities(from.at("capabilities")),
+          .context_window = count(from, "context_window"),
+          .max_output_tokens = count_or_none(from, "max_output_tokens"),
+          .pricing = {.prompt_per_million_nanousd = nanousd(pricing, "prompt_per_million_usd"),
+                      .completion_per_million_nanousd = nanousd(pricing, "completion_per_million_usd"),
+                      .per_request_nanousd = nanousd(pricing, "per_request_usd"),
+                      .included_output_tokens = count(pricing, "included_output_tokens"),
+                      .per_thousand_beyond_nanousd = nanousd(pricing, "per_thousand_beyond_usd")}};
+}
+
+Engine read_engine(std::string_view name) {
+  for (const auto engine : {Engine::llama_cpp, Engine::vllm, Engine::sglang, Engine::ollama}) {
+    if (to_string(engine) == name) return engine;
+  }
+  return Engine::openai;
+}
+
+// The first line of the file.
+std::string read_secret_file(const std::string& file, std::string_view pointer, Report& report) {
+  std::ifstream stream(file);
+  std::string secret;
+  if (!stream || !std::getline(stream, secret) || secret.empty()) {
+    report.add(pointer, "a file that holds the key", "none that can be read");
+  }
+  return secret;
+}
+
+std::string read_secret(const Json& from, const std::string& pointer, Report& report) {
+  const std::string variable = text(from, "api_key_env");
+  const std::string file = text(from, "api_key_file");
+  if (!variable.empty() && !file.empty()) {
+    report.add(pointer + "/api_key_file", "either api_key_env or api_key_file", "both");
+    return {};
+  }
+  if (!file.empty()) return read_secret_file(file, pointer + "/api_key_file", report);
+  if (variable.empty()) return {};
+  const char* value = std::getenv(variable.c_str());  // NOLINT(concurrency-mt-unsafe): nothing sets variables
+  if (value == nullptr || *value == '\0') {
+    report.add(pointer + "/api_key_env", "an environment variable that is set", "none named " + variable);
+    return {};
+  }
+  return value;
+}
+
+Node read_node(const Json& from, const std::string& pointer, Report& report) {
+  Node node{.id = text(from, "id"),
+            .url = without_slash(text(from, "url")),
+            .models = from.at("models").get<std::vector<std::string>>(),
+            .model_names = {},
+            .capacity = count(from, "capacity"),
+            .engine = read_engine(text(from, "engine")),
+            .pool = text(from, "pool"),
+            .api_key = read_secret(from, pointer, report),
+            .weight = from.at("weight").get<std::uint32_t>(),
+            .probe_path = text(from, "probe_path")};
+  for (const auto& [id, name] : from.at("model_names").items()) {
+    node.model_names.push_back({.id = id, .name = name.get<std::string>()});
+  }
+  return node;
+}
+
+std::vector<Tier> built_in_tiers() {
+  return {{.name = "free", .requests_per_minute = 10, .tokens_per_minute = 10'000},
+          {.name = "pro", .requests_per_minute = 100, .tokens_per_minute = 100'000},
+          {.name = "enterprise", .requests_per_minute = 1'000},
+          {.name = "queue", .requests_per_minute = 20, .tokens_per_day = 100'000, .concurrent_jobs = 2},
+          {.name = "metered"}};
+}
+
+// `written` says which limits the file names: the check has given the others a null.
+void read_tier(const Json& from, const Json& written, Tier& tier) {
+  const std::pair<const char*, std::optional<std::uint64_t>*> limits[] = {
+      {"requests_per_minute", &tier.requests_per_minute},
+      {"tokens_per_minute", &tier.tokens_per_minute},
+      {"tokens_per_day", &tier.tokens_per_day},
+      {"concurrent_requests", &tier.concurrent_requests},
+      {"concurrent_jobs", &tier.concurrent_jobs}};
+  for (const auto& [name, limit] : limits) {
+    if (written.contains(name)) *limit = count_or_none(from, name);
+  }
+}
+
+std::vector<Tier> read_tiers(const Json& from, const Json& written) {
+  std::vector<Tier> tiers = built_in_tiers();
+  for (const auto& [name, limits] : from.items()) {
+    auto tier = std::ranges::find(tiers, name, &Tier::name);
+    if (tier == tiers.end()) {
+      tiers.push_back({.name = name});
+      tier = tiers.end() - 1;
+    }
+    read_tier(limits, written.at("tiers").at(name), *tier);
+  }
+  return tiers;
+}
+
+std::optional<Topup> read_topup(const Json& from) {
+  if (from.is_null()) return std::nullopt;
+  return Topup{.facilitator = without_slash(text(from, "facilitator")),
+               .network = text(from, "network"),
+               .asset = text(from, "asset"),
+               .asset_name = text(from, "asset_name"),
+               .asset_version = text(from, "asset_version"),
+               .pay_to = text(from, "pay_to")};
+}
+
+std::optional<Tls> read_tls(const Json& from, Report& report) {
+  if (from.is_null()) return std::nullopt;
+  for (const char* name : {"certificate_file", "private_key_file"}) {
+    if (!std::ifstream(text(from, name))) {
+      report.add(std::string("/tls/") + name, "a file that can be read", from.at(name).dump());
+    }
+  }
+  return Tls{.certificate_file = text(from, "certificate_file"), .private_key_file = text(from, "private_key_file")};
+}
+
+Config read(const Json& from, const Json& written, Report& report) {
+  const Json& network = from.at("network");
+  const Json& ledger = from.at("ledger");
+  const Json& log = from.at("log");
+  Config config;
+  config.listen = parse_listen(text(from, "listen")).value();
+  config.tls = read_tls(from.at("tls"), report);
+  config.admin_listen = parse_listen(text(from.at("admin"), "listen")).value();
+  config.data_dir = text(from, "data_dir");
+  config.drain_timeout = millis(from, "drain_timeout_ms");
+  config.storage.durability =
+      text(from.at("storage"), "durability") == "power" ? Durability::power : Durability::process;
+  config.network = {.name = text(network, "name"),
+                    .default_dialect = text(network, "default_dialect"),
+                    .public_url = without_slash(text(network, "public_url")),
+                    .dialects_dir = text(network, "dialects_dir")};
+  config.http = read_http(from.at("http"));
+  config.relay = read_relay(from.at("relay"));
+  config.scheduler = read_scheduler(from.at("scheduler"));
+  config.ledger = {.max_accounts = count(ledger, "max_accounts"),
+                   .max_keys = count(ledger, "max_keys"),
+                   .max_open_holds = count(ledger, "max_open_holds"),
+                   .hold_journal_delay = millis(ledger, "hold_journal_delay_ms"),
+                   .write_queue_limit = count(ledger, "write_queue_limit")};
+  config.log = {.level = text(log, "level"),
+                .format = text(log, "format") == "json" ? LogFormat::json : LogFormat::text};
+  for (const Json& model : from.at("models")) config.models.push_back(read_model(model));
+  for (const Json& node : from.at("nodes")) {
+    config.nodes.push_back(read_node(node, "/nodes/" + std::to_string(config.nodes.size()), report));
+  }
+  config.tiers = read_tiers(from.at("tiers"), written);
+  config.topup = read_topup(from.at("topup"));
+  config.channels = from.at("channels").get<std::vector<std::string>>();
+  config.webhooks.allow_private_targets = from.at("webhooks").at("allow_private_targets").get<bool>();
+  return config;
+}
+
+void check_models(const Config& config, Report& report) {
+  std::set<std::string_view> ids;
+  for (std::size_t i = 0; i < config.models.size(); ++i) {
+    const Model& model = config.models[i];
+    const std::string pointer = "/models/" + std::to_string(i);
+    if (!ids.insert(model.id).second) report.add(pointer + "/id", "an id of its own", "\"" + model.id + "\" again");
+    if (model.max_output_tokens.value_or(0) > model.context_window) {
+      report.add(pointer + "/max_output_tokens",
+                 "at most the context window of " + std::to_string(model.context_window),
+                 std::to_string(*model.max_output_tokens));
+    }
+    if (model.capabilities == Capabilities{.chat = false, .completion = false}) {
+      report.add(pointer + "/capabilities", "at least one", "none");
+    }
+  }
+}
+
+void check_nodes(const Config& config, Report& report) {
+  std::set<std::string_view> ids;
+  for (std::size_t i = 0; i < config.nodes.size(); ++i) {
+    const Node& node = config.nodes[i];
+    const std::string pointer = "/nodes/" + std::to_string(i);
+    if (!ids.insert(node.id).second) report.add(pointer + "/id", "an id of its own", "\"" + node.id + "\" again");
+    if (node.models.empty()) report.add(pointer + "/models", "at least one model", "none");
+    for (std::size_t m = 0; m < node.models.size(); ++m) {
+      if (std::ranges::find(config.models, node.models[m], &Model::id) != config.models.end()) continue;
+      report.add(pointer + "/models/" + std::to_string(m), "the id of one of the models", "\"" + node.models[m] + "\"");
+    }
+    for (const ModelName& name : node.model_names) {
+      if (std::ranges::find(node.models, name.id) != node.models.end()) continue;
+      report.add(pointer + "/model_names/" + pointer_part(name.id), "a model that the node serves", "another");
+    }
+    if (!node.probe_path.empty() && !node.probe_path.starts_with('/')) {
+      report.add(pointer + "/probe_path", "a path that begins with /", "\"" + node.probe_path + "\"");
+    }
+  }
+}
+
+void check_limits(const Config& config, Report& report) {
+  if (config.listen == config.admin_listen && config.listen.port != 0) {
+    report.add("/admin/listen", "another address than listen", "\"" + to_string(config.admin_listen) + "\"");
+  }
+  if (config.http.max_body_bytes > config.http.max_body_memory_bytes) {
+    report.add("/http/max_body_memory_bytes", "at least http.max_body_bytes",
+               std::to_string(config.http.max_body_memory_bytes));
+  }
+  if (config.relay.default_timeout > config.relay.max_timeout) {
+    report.add("/relay/default_timeout_secs", "at most relay.max_timeout_secs",
+               std::to_string(config.relay.default_timeout.count()));
+  }
+  if (config.scheduler.breaker_open > config.scheduler.breaker_max_open) {
+    report.add("/scheduler/breaker_open_ms", "at most scheduler.breaker_max_open_ms",
+               std::to_string(config.scheduler.breaker_open.count()));
+  }
+}
+
+}  // namespace
+
+std::string_view to_string(Engine engine) {
+  switch (engine) {
+    case Engine::llama_cpp:
+      return "llama.cpp";
+    case Engine::vllm:
+      return "vllm";
+    case Engine::sglang:
+      return "sglang";
+    case Engine::ollama:
+      return "ollama";
+    case Engine::openai:
+      break;
+  }
+  return "openai";
+}
+
+std::optional<Listen> parse_listen(std::string_view text) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const std::string_view port_text = text.substr(colon + 1);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
+  if (error != std::errc() || end != port_text.data() + port_text.size()) return std::nullopt;
+  if (host == "localhost") host = "127.0.0.1";
+  boost::system::error_code bad;
+  const auto address = boost::asio::ip::make_address(std::string(host), bad);
+  if (bad || address.is_v6() != bracketed) return std::nullopt;
+  return Listen{.address = std::string(host), .port = port};
+}
+
+std::string to_string(const Listen& listen) {
+  const bool v6 = listen.address.find(':') != std::string::npos;
+  return (v6 ? "[" + listen.address + "]" : listen.address) + ":" + std::to_string(listen.port);
+}
+
+std::expected<Config, Faults> parse(std::string_view text, std::string_view name) {
+  Report report(name);
+  Json written;
+  try {
+    written = Json::parse(text, nullptr, true, true);
+  } catch (const Json::parse_error& error) {
+    // What follows nlohmann's own number for the error: "parse error at line 2, column 12: …".
+    const std::string_view what = error.what();
+    report.add("", "JSON", what.substr(std::min(what.find("] ") + 2, what.size())));
+    return std::unexpected(report.take());
+  }
+  Json document = written;
+  check(document, report);
+  if (!report.empty()) return std::unexpected(report.take());
+  Config config = read(document, written, report);
+  check_models(config, report);
+  check_nodes(config, report);
+  check_limits(config, report);
+  if (!report.empty()) return std::unexpected(report.take());
+  return config;
+}
+
+std::expected<Config, Faults> load(const std::string& file) {
+  if (file.empty()) return parse("{}", "defaults");
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return std::unexpected(Faults{file + ": /: expected a file that can be read, got none"});
+  const std::string bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  return parse(bytes, file);
+}
+
+Faults needs_restart(const Config& now, const Config& next, std::string_view name) {
+  Report report(name);
+  const auto same = [&report](std::string_view pointer, bool equal) {
+    if (!equal) report.add(pointer, "no change without a restart", "one");
+  };
+  same("/listen", now.listen == next.listen);
+  same("/tls", now.tls == next.tls);
+  same("/admin/listen", now.admin_listen == next.admin_listen);
+  same("/data_dir", now.data_dir == next.data_dir);
+  same("/drain_timeout_ms", now.drain_timeout == next.drain_timeout);
+  same("/storage", now.storage == next.storage);
+  same("/network", now.network == next.network);
+  same("/http", now.http == next.http);
+  same("/relay", now.relay == next.relay);
+  same("/scheduler", now.scheduler == next.scheduler);
+  same("/ledger", now.ledger == next.ledger);
+  same("/log/format", now.log.format == next.log.format);
+  same("/topup", now.topup == next.topup);
+  same("/channels", now.channels == next.channels);
+  same("/webhooks", now.webhooks == next.webhooks);
+  return report.take();
+}
+
+}  // namespace turnpike::config

@@ -1,0 +1,202 @@
+#include "turnpike/config/config.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "common/temp_folder.hpp"
+
+namespace turnpike::config {
+namespace {
+
+Faults faults_of(std::string_view text) {
+  const auto config = parse(text, "f.json");
+  return config ? Faults() : config.error();
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream stream(path);
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+const std::string kSource = TURNPIKE_SOURCE_DIR;
+
+TEST(Config, an_empty_file_gives_the_defaults) {
+  const Config config = parse("{}", "f.json").value();
+  EXPECT_EQ(config.listen, (Listen{.address = "127.0.0.1", .port = 7545}));
+  EXPECT_EQ(config.admin_listen.port, 7546);
+  EXPECT_FALSE(config.tls);
+  EXPECT_EQ(config.data_dir, "./data");
+  EXPECT_EQ(config.drain_timeout, std::chrono::seconds(30));
+  EXPECT_EQ(config.http.max_body_bytes, 20U << 20U);
+  EXPECT_EQ(config.http.cors_allowed_origins, std::vector<std::string>{"*"});
+  EXPECT_EQ(config.relay.default_timeout, std::chrono::seconds(120));
+  EXPECT_TRUE(config.relay.continuation);
+  EXPECT_FALSE(config.relay.default_max_tokens);
+  EXPECT_EQ(config.scheduler.queue_limit, 1024U);
+  EXPECT_EQ(config.ledger.hold_journal_delay, Milliseconds(1000));
+  EXPECT_EQ(config.log.level, "info");
+  EXPECT_FALSE(config.topup);
+  EXPECT_EQ(config.channels, (std::vector<std::string>{"general", "requests"}));
+  ASSERT_EQ(config.tiers.size(), 5U);
+  EXPECT_EQ(config.tiers[0].requests_per_minute, 10U);
+  EXPECT_FALSE(config.tiers[4].requests_per_minute);
+  EXPECT_EQ(config, load("").value());
+}
+
+TEST(Config, the_example_is_without_fault) {
+  const auto config = load(kSource + "/config/turnpike.json");
+  ASSERT_TRUE(config) << config.error().front();
+  EXPECT_EQ(config->models[0].pricing.completion_per_million_nanousd, 2'000'000'000);
+  EXPECT_EQ(config->nodes[0].engine, Engine::llama_cpp);
+}
+
+TEST(Config, the_reference_and_the_schema_are_what_the_table_prints) {
+  EXPECT_EQ(read_file(kSource + "/docs/configuration.md"), documentation()) << "run: turnpike config docs";
+  EXPECT_EQ(read_file(kSource + "/config/turnpike.schema.json"), json_schema()) << "run: turnpike config schema";
+}
+
+TEST(Config, every_fault_is_told_at_once_a_line_each) {
+  const Faults faults = faults_of(R"({
+    "listen": "nowhere", "colour": 1, "http": {"max_conections": 5, "max_head_bytes": "big", "idle_timeout_ms": 0},
+    "storage": {"durability": "hope"}, "log": 3,
+    "models": [{"id": "m 1", "pricing": {"prompt_per_million_usd": 1.5, "per_request_usd": "-1"}, "capabilities": ["chat", "juggling"]}, 7],
+    "nodes": [{"id": "n", "url": "ftp://x", "models": "m"}], "tiers": {"a/b": {"requests_per_minute": -1}}
+  })");
+  const auto told = [&](std::string_view line) {
+    return std::ranges::any_of(
+        faults, [&](const std::string& fault) { return fault.starts_with("f.json: " + std::string(line)); });
+  };
+  EXPECT_TRUE(told(R"(/listen: expected an address and a port, as "127.0.0.1:7545", got "nowhere")"));
+  EXPECT_TRUE(told("/colour: expected one of the members $schema, listen, "));
+  EXPECT_TRUE(told("/http/max_conections: expected one of the members "));
+  EXPECT_TRUE(told(R"(/http/max_head_bytes: expected a whole number from 1024 to 1048576, got "big")"));
+  EXPECT_TRUE(told("/http/idle_timeout_ms: expected a whole number from 1 to 86400000, got 0"));
+  EXPECT_TRUE(told(R"(/storage/durability: expected "process" or "power", got "hope")"));
+  EXPECT_TRUE(told("/log: expected an object, got 3"));
+  EXPECT_TRUE(told("/models/0/id: expected a name of 1 to 128 letters"));
+  EXPECT_TRUE(told("/models/0/context_window: expected a whole number from 1 to 1099511627776, got nothing"));
+  EXPECT_TRUE(told("/models/0/pricing/prompt_per_million_usd: expected dollars as a decimal string"));
+  EXPECT_TRUE(told("/models/0/pricing/per_request_usd: expected dollars as a decimal string"));
+  EXPECT_TRUE(told("/models/0/capabilities: expected an array of "));
+  EXPECT_TRUE(told("/models/1: expected an object, got 7"));
+  EXPECT_TRUE(told(R"(/nodes/0/url: expected a URL that begins with http:// or https://, got "ftp://x")"));
+  EXPECT_TRUE(told(R"(/nodes/0/models: expected an array of strings, got "m")"));
+  EXPECT_TRUE(told("/tiers/a~1b/requests_per_minute: expected a whole number"));
+  EXPECT_EQ(faults.size(), 16U);
+}
+
+TEST(Config, members_that_must_agree_are_checked_together) {
+  const Faults faults = faults_of(R"({
+    "admin": {"listen": "127.0.0.1:7545"}, "relay": {"default_timeout_secs": 700},
+    "models": [{"id": "a", "context_window": 100, "max_output_tokens": 200}, {"id": "a", "context_window": 1, "capabilities": []}],
+    "nodes": [{"id": "n", "url": "http://x", "models": ["a", "b"], "model_names": {"c": "d"}, "probe_path": "x"},
+              {"id": "n", "url": "http://y/", "models": []}]
+  })");
+  EXPECT_EQ(faults, (Faults{"f.json: /models/0/max_output_tokens: expected at most the context window of 100, got 200",
+                            "f.json: /models/1/id: expected an id of its own, got \"a\" again",
+                            "f.json: /models/1/capabilities: expected at least one, got none",
+                            "f.json: /nodes/0/models/1: expected the id of one of the models, got \"b\"",
+                            "f.json: /nodes/0/model_names/c: expected a model that the node serves, got another",
+                            "f.json: /nodes/0/probe_path: expected a path that begins with /, got \"x\"",
+                            "f.json: /nodes/1/id: expected an id of its own, got \"n\" again",
+                            "f.json: /nodes/1/models: expected at least one model, got none",
+                            "f.json: /admin/listen: expected another address than listen, got \"127.0.0.1:7545\"",
+                            "f.json: /relay/default_timeout_secs: expected at most relay.max_timeout_secs, got 700"}));
+}
+
+TEST(Config, what_is_no_json_says_where) {
+  const Faults faults = faults_of("{\n \"listen\": oops }");
+  ASSERT_EQ(faults.size(), 1U);
+  EXPECT_TRUE(faults[0].starts_with("f.json: /: expected JSON, got parse error at line 2")) << faults[0];
+  EXPECT_EQ(faults_of("[]"), Faults{"f.json: /: expected an object, got []"});
+  EXPECT_EQ(load("/nowhere/f.json").error(), Faults{"/nowhere/f.json: /: expected a file that can be read, got none"});
+}
+
+TEST(Config, prices_are_read_exactly) {
+  const Config config = parse(R"({"models": [{"id": "m", "context_window": 1, "pricing": {
+    "prompt_per_million_usd": "0.05", "completion_per_million_usd": "0.000000001", "per_request_usd": "3",
+    "included_output_tokens": 500, "per_thousand_beyond_usd": "0.01"}}]})",
+                              "f.json")
+                            .value();
+  const Pricing expected{.prompt_per_million_nanousd = 50'000'000,
+                         .completion_per_million_nanousd = 1,
+                         .per_request_nanousd = 3'000'000'000,
+                         .included_output_tokens = 500,
+                         .per_thousand_beyond_nanousd = 10'000'000};
+  EXPECT_EQ(config.models[0].pricing, expected);
+}
+
+TEST(Config, a_tier_that_is_written_goes_over_the_built_in_one) {
+  const Config config = parse(R"({"tiers": {"free": {"requests_per_minute": 3}, "pro": {"tokens_per_minute": null},
+    "bench": {"concurrent_requests": 4}}})",
+                              "f.json")
+                            .value();
+  const auto tier = [&](std::string_view name) { return *std::ranges::find(config.tiers, name, &Tier::name); };
+  EXPECT_EQ(tier("free"), (Tier{.name = "free", .requests_per_minute = 3, .tokens_per_minute = 10'000}));
+  EXPECT_EQ(tier("pro"), (Tier{.name = "pro", .requests_per_minute = 100}));
+  EXPECT_EQ(tier("bench"), (Tier{.name = "bench", .concurrent_requests = 4}));
+}
+
+TEST(Config, secrets_come_from_the_environment_or_a_file) {
+  const turnpike::test::TempFolder folder;
+  std::ofstream(folder.file("key")) << "s3cret\n";
+  ASSERT_EQ(::setenv("TURNPIKE_TEST_KEY", "from-env", 1), 0);  // NOLINT(concurrency-mt-unsafe)
+  const auto with = [](const std::string& members) {
+    return parse(
+        R"({"models": [{"id": "m", "context_window": 1}], "nodes": [{"id": "n", "url": "http://x/v1/", "models": ["m"], )" +
+            members + "}]}",
+        "f.json");
+  };
+  EXPECT_EQ(with(R"("api_key_env": "TURNPIKE_TEST_KEY")")->nodes[0].api_key, "from-env");
+  EXPECT_EQ(with(R"("api_key_file": ")" + folder.file("key") + "\"")->nodes[0].api_key, "s3cret");
+  EXPECT_EQ(with(R"("pool": "p")")->nodes[0].api_key, "");
+  EXPECT_EQ(with(R"("pool": "p")")->nodes[0].url, "http://x/v1");
+  EXPECT_EQ(with(R"("api_key_env": "TURNPIKE_TEST_NONE")").error(),
+            Faults{"f.json: /nodes/0/api_key_env: expected an environment variable that is set, got none named "
+                   "TURNPIKE_TEST_NONE"});
+  EXPECT_EQ(with(R"("api_key_file": "/nowhere")").error().size(), 1U);
+  EXPECT_EQ(with(R"("api_key_env": "A", "api_key_file": "B")").error().size(), 1U);
+}
+
+TEST(Config, addresses_have_a_port_and_may_be_of_version_6) {
+  EXPECT_EQ(parse_listen("0.0.0.0:0"), (Listen{.address = "0.0.0.0", .port = 0}));
+  EXPECT_EQ(parse_listen("[::1]:80"), (Listen{.address = "::1", .port = 80}));
+  EXPECT_EQ(parse_listen("localhost:80"), (Listen{.address = "127.0.0.1", .port = 80}));
+  EXPECT_EQ(to_string(*parse_listen("[::1]:80")), "[::1]:80");
+  for (const char* text : {"", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "::1:80", "example.org:80",
+                           "[127.0.0.1]:80", "127.0.0.1:8x"}) {
+    EXPECT_FALSE(parse_listen(text)) << text;
+  }
+}
+
+TEST(Config, a_reload_changes_models_nodes_tiers_and_log_level_and_nothing_else) {
+  const Config now = parse("{}", "f.json").value();
+  Config next = now;
+  next.models.emplace_back();
+  next.nodes.emplace_back();
+  next.tiers.pop_back();
+  next.log.level = "debug";
+  EXPECT_EQ(needs_restart(now, next, "f.json"), Faults());
+  next.http.max_connections += 1;
+  next.listen.port = 1;
+  EXPECT_EQ(needs_restart(now, next, "f.json"),
+            (Faults{"f.json: /listen: expected no change without a restart, got one",
+                    "f.json: /http: expected no change without a restart, got one"}));
+}
+
+TEST(Config, the_schema_knows_every_member) {
+  const auto schema = nlohmann::json::parse(json_schema());
+  EXPECT_EQ(schema["properties"]["http"]["properties"]["max_connections"]["default"], 4096);
+  EXPECT_EQ(schema["properties"]["nodes"]["items"]["required"], (nlohmann::json{"id", "url", "models"}));
+  EXPECT_EQ(schema["properties"]["tls"]["type"], (nlohmann::json{"object", "null"}));
+  EXPECT_EQ(schema["properties"]["storage"]["properties"]["durability"]["enum"], (nlohmann::json{"process", "power"}));
+}
+
+}  // namespace
+}  // namespace turnpike::config
