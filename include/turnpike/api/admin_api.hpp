@@ -1,0 +1,68 @@
+// The routes of the admin listener: keys, credits, nodes. Every one of them needs the admin token.
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "turnpike/api/guard.hpp"
+#include "turnpike/base/clock.hpp"
+#include "turnpike/base/error.hpp"
+#include "turnpike/dialect/dialect.hpp"
+#include "turnpike/http/router.hpp"
+#include "turnpike/identity/key_ring.hpp"
+#include "turnpike/ledger/ledger.hpp"
+#include "turnpike/scheduler/registry.hpp"
+
+namespace turnpike::api {
+
+// POST   /admin/keys                {dialect?, tier?, account?, name?, credits?, scopes?, expires_at?}
+// GET    /admin/keys
+// DELETE /admin/keys/{id}
+// POST   /admin/credits/grant       {account, credits, note?}
+// GET    /admin/credits/balance     ?account=
+// GET    /admin/credits/history     ?account=&limit=&cursor=
+// GET    /admin/nodes
+// POST   /admin/nodes/{id}/drain    {drain?: true}
+//
+// Credits are decimal strings, scopes one string separated by spaces, times RFC 3339 in UTC.
+//
+// Loop thread only.
+class AdminApi {
+ public:
+  // `token` is what the operator must present as `Authorization: Bearer`.
+  AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys, const dialect::Dialects& dialects,
+           const Tiers& tiers, scheduler::NodeRegistry& nodes, const Clock& clock);
+  void add_routes(http::Router& router);
+
+ private:
+  using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
+  using Work = Answer (AdminApi::*)(const http::Request& request);
+  void route(http::Router& router, http::Verb verb, std::string_view path, Work work);
+  boost::asio::awaitable<void> handle(http::Exchange& exchange, Work work);
+  [[nodiscard]] bool may_enter(const http::Request& request) const;
+
+  Answer create_key(const http::Request& request);
+  Answer list_keys(const http::Request& request);
+  Answer revoke_key(const http::Request& request);
+  Answer grant(const http::Request& request);
+  Answer balance(const http::Request& request);
+  Answer history(const http::Request& request);
+  Answer list_nodes(const http::Request& request);
+  Answer drain_node(const http::Request& request);
+
+  [[nodiscard]] Result<ledger::AccountId> account_named(const std::string& public_id, std::string_view member) const;
+  boost::asio::awaitable<Result<ledger::AccountId>> account_for_key(const std::string& public_id,
+                                                                    const std::string& name);
+
+  std::string token_;
+  ledger::Ledger& ledger_;
+  identity::KeyRing& keys_;
+  const dialect::Dialects& dialects_;
+  const Tiers& tiers_;
+  scheduler::NodeRegistry& nodes_;
+  const Clock& clock_;
+};
+
+}  // namespace turnpike::api

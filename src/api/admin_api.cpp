@@ -1,0 +1,341 @@
+#include "turnpike/api/admin_api.hpp"
+
+#include <charconv>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "turnpike/api/credits_api.hpp"
+#include "turnpike/base/encoding.hpp"
+#include "turnpike/dialect/error_body.hpp"
+
+namespace turnpike::api {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using nlohmann::json;
+
+namespace {
+
+// The members that a body may have, all of them strings but where a reader says otherwise.
+class Body {
+ public:
+  // invalid_request when it is no JSON object. An empty body is an empty object.
+  static Result<Body> read(const http::Request& request) {
+    auto parsed = json::parse(request.body.empty() ? "{}" : request.body, nullptr, false);
+    if (!parsed.is_object()) return fail(Fault::invalid_request, "the body must be a JSON object");
+    return Body(std::move(parsed));
+  }
+  // Empty when absent or null.
+  [[nodiscard]] Result<std::string> text(const char* name) const {
+    const auto found = members_.find(name);
+    if (found == members_.end() || found->is_null()) return std::string();
+    if (!found->is_string()) return fail(Fault::invalid_request, std::string(name) + " must be a string", name);
+    return found->get<std::string>();
+  }
+  [[nodiscard]] Result<bool> flag(const char* name, bool otherwise) const {
+    const auto found = members_.find(name);
+    if (found == members_.end()) return otherwise;
+    if (!found->is_boolean()) return fail(Fault::invalid_request, std::string(name) + " must be true or false", name);
+    return found->get<bool>();
+  }
+
+ private:
+  explicit Body(json members) : members_(std::move(members)) {}
+  json members_;
+};
+
+std::string time_text(WallTime at) {
+  return rfc3339(at.time_since_epoch().count());
+}
+
+json time_or_null(const std::optional<WallTime>& at) {
+  return at ? json(time_text(*at)) : json(nullptr);
+}
+
+std::optional<int> digits(std::string_view text, std::size_t at, std::size_t length) {
+  int value = 0;
+  const char* end = text.data() + at + length;
+  const auto [stop, error] = std::from_chars(text.data() + at, end, value);
+  if (error != std::errc{} || stop != end || value < 0) return std::nullopt;
+  return value;
+}
+
+// "2026-03-13T12:00:00Z" (RFC 3339, whole seconds, UTC).
+std::optional<WallTime> parse_time(std::string_view text) {
+  if (text.size() != 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' ||
+      text[19] != 'Z') {
+    return std::nullopt;
+  }
+  const auto year = digits(text, 0, 4);
+  const auto month = digits(text, 5, 2);
+  const auto day = digits(text, 8, 2);
+  const auto hour = digits(text, 11, 2);
+  const auto minute = digits(text, 14, 2);
+  const auto second = digits(text, 17, 2);
+  if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
+                                         std::chrono::day(static_cast<unsigned>(*day))};
+  if (!date.ok() || *hour > 23 || *minute > 59 || *second > 59) return std::nullopt;
+  return std::chrono::sys_days(date) + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
+         std::chrono::seconds(*second);
+}
+
+Result<ledger::Money> parse_credits(const std::string& text) {
+  const auto amount = ledger::Money::from_credits(text);
+  if (!amount || *amount < ledger::Money()) {
+    return fail(Fault::invalid_request, "credits must be a decimal string of at most 7 decimals, not below zero",
+                "credits");
+  }
+  return *amount;
+}
+
+// What a new key shall be, read and checked before anything is made.
+struct KeyWish {
+  const dialect::Dialect* dialect = nullptr;
+  std::string tier;
+  std::string account;
+  std::string name;
+  ledger::Money credits;
+  identity::Scopes scopes = identity::Scopes::all();
+  std::optional<WallTime> expires_at;
+};
+
+Result<void> read_scopes_and_expiry(const Body& body, WallTime now, KeyWish& wish) {
+  const auto scopes = body.text("scopes");
+  if (!scopes) return std::unexpected(scopes.error());
+  if (!scopes->empty()) {
+    const auto parsed = identity::Scopes::parse(*scopes);
+    if (!parsed) return std::unexpected(parsed.error());
+    wish.scopes = *parsed;
+  }
+  const auto expires_at = body.text("expires_at");
+  if (!expires_at) return std::unexpected(expires_at.error());
+  if (!expires_at->empty()) {
+    wish.expires_at = parse_time(*expires_at);
+    if (!wish.expires_at || *wish.expires_at <= now) {
+      return fail(Fault::invalid_request, "expires_at must be a time to come, as 2030-01-31T12:00:00Z", "expires_at");
+    }
+  }
+  return {};
+}
+
+Result<KeyWish> read_key_wish(const Body& body, const dialect::Dialects& dialects, const Tiers& tiers, WallTime now) {
+  KeyWish wish;
+  const auto dialect = body.text("dialect");
+  const auto tier = body.text("tier");
+  const auto account = body.text("account");
+  const auto name = body.text("name");
+  const auto credits = body.text("credits");
+  for (const auto* each : {&dialect, &tier, &account, &name, &credits}) {
+    if (!*each) return std::unexpected(each->error());
+  }
+  wish.dialect = dialect->empty() ? &dialects.fallback() : dialects.by_id(*dialect);
+  if (wish.dialect == nullptr) {
+    return fail(Fault::invalid_request, "there is no dialect \"" + *dialect + "\"", "dialect");
+  }
+  wish.tier = tier->empty() ? wish.dialect->default_tier : *tier;
+  if (!tiers.contains(wish.tier)) {
+    return fail(Fault::invalid_request, "there is no tier \"" + wish.tier + "\"", "tier");
+  }
+  wish.account = *account;
+  wish.name = *name;
+  if (!credits->empty()) {
+    const auto amount = parse_credits(*credits);
+    if (!amount) return std::unexpected(amount.error());
+    wish.credits = *amount;
+  }
+  if (auto read = read_scopes_and_expiry(body, now, wish); !read) return std::unexpected(std::move(read).error());
+  return wish;
+}
+
+std::string_view state_of(const scheduler::Node& node, Instant now) {
+  if (node.draining()) return "draining";
+  if (!node.probe_ok()) return "dead";
+  return node.open_until() > now ? "broken" : "live";
+}
+
+}  // namespace
+
+AdminApi::AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys,
+                   const dialect::Dialects& dialects, const Tiers& tiers, scheduler::NodeRegistry& nodes,
+                   const Clock& clock)
+    : token_(std::move(token)),
+      ledger_(ledger),
+      keys_(keys),
+      dialects_(dialects),
+      tiers_(tiers),
+      nodes_(nodes),
+      clock_(clock) {}
+
+void AdminApi::add_routes(http::Router& router) {
+  using http::Verb;
+  route(router, Verb::post, "/admin/keys", &AdminApi::create_key);
+  route(router, Verb::get, "/admin/keys", &AdminApi::list_keys);
+  route(router, Verb::delete_, "/admin/keys/{id}", &AdminApi::revoke_key);
+  route(router, Verb::post, "/admin/credits/grant", &AdminApi::grant);
+  route(router, Verb::get, "/admin/credits/balance", &AdminApi::balance);
+  route(router, Verb::get, "/admin/credits/history", &AdminApi::history);
+  route(router, Verb::get, "/admin/nodes", &AdminApi::list_nodes);
+  route(router, Verb::post, "/admin/nodes/{id}/drain", &AdminApi::drain_node);
+}
+
+void AdminApi::route(http::Router& router, http::Verb verb, std::string_view path, Work work) {
+  router.add(verb, path, [this, work](http::Exchange& exchange) { return handle(exchange, work); });
+}
+
+bool AdminApi::may_enter(const http::Request& request) const {
+  constexpr std::string_view kScheme = "Bearer ";
+  const auto authorization = request.fields.find(http::Field::authorization).value_or(std::string_view());
+  return authorization.starts_with(kScheme) && equal_in_constant_time(authorization.substr(kScheme.size()), token_);
+}
+
+awaitable<void> AdminApi::handle(http::Exchange& exchange, Work work) {
+  Result<json> result = fail(Fault::invalid_api_key, "the admin token is needed: it is in DATA_DIR/admin.token");
+  if (may_enter(exchange.request())) result = co_await (this->*work)(exchange.request());
+  http::Response response;
+  if (result) {
+    response.body = result->dump();
+  } else {
+    const auto body = dialect::render_error(dialects_.fallback(), result.error(), true);
+    response.status = body.status;
+    response.body = body.body;
+  }
+  co_await exchange.send(response);
+}
+
+Result<ledger::AccountId> AdminApi::account_named(const std::string& public_id, std::string_view member) const {
+  const auto* account = ledger_.find(public_id);
+  if (account != nullptr) return account->id;
+  return fail(Fault::not_found, "there is no account \"" + public_id + "\"", std::string(member));
+}
+
+// The account that is named, or a new one.
+awaitable<Result<ledger::AccountId>> AdminApi::account_for_key(const std::string& public_id, const std::string& name) {
+  if (!public_id.empty()) co_return account_named(public_id, "account");
+  auto created = co_await ledger_.create_account(name);
+  if (!created) co_return std::unexpected(std::move(created).error());
+  co_return created->id;
+}
+
+AdminApi::Answer AdminApi::create_key(const http::Request& request) {
+  const auto body = Body::read(request);
+  if (!body) co_return std::unexpected(body.error());
+  const auto wish = read_key_wish(*body, dialects_, tiers_, clock_.wall());
+  if (!wish) co_return std::unexpected(wish.error());
+  const auto account = co_await account_for_key(wish->account, wish->name);
+  if (!account) co_return std::unexpected(account.error());
+  identity::NewKey wanted;
+  wanted.account_id = *account;
+  wanted.prefix = wish->dialect->key_prefixes.front();
+  wanted.dialect = wish->dialect->id;
+  wanted.tier = wish->tier;
+  wanted.scopes = wish->scopes;
+  wanted.expires_at = wish->expires_at;
+  const auto created = co_await keys_.create(wanted);
+  if (!created) co_return std::unexpected(created.error());
+  if (wish->credits > ledger::Money()) {
+    const auto granted = co_await ledger_.grant(*account, wish->credits, "with key " + created->info->id);
+    if (!granted) co_return std::unexpected(granted.error());
+  }
+  co_return json{{"api_key", created->api_key},
+                 {"key_id", created->info->id},
+                 {"account_id", ledger_.find(*account)->public_id},
+                 {"dialect", created->info->dialect},
+                 {"tier", created->info->tier},
+                 {"scopes", created->info->scopes.to_string()},
+                 {"expires_at", time_or_null(created->info->expires_at)},
+                 {"balance_usdc", ledger_.balance(*account).to_usdc()}};
+}
+
+AdminApi::Answer AdminApi::list_keys(const http::Request& /*request*/) {
+  json data = json::array();
+  for (const auto* key : keys_.list()) {
+    const auto* account = ledger_.find(key->account_id);
+    data.push_back({{"key_id", key->id},
+                    {"account_id", account == nullptr ? json(nullptr) : json(account->public_id)},
+                    {"display", key->display},
+                    {"dialect", key->dialect},
+                    {"tier", key->tier},
+                    {"scopes", key->scopes.to_string()},
+                    {"created_at", time_text(key->created_at)},
+                    {"expires_at", time_or_null(key->expires_at)},
+                    {"revoked_at", time_or_null(key->revoked_at)}});
+  }
+  co_return json{{"object", "list"}, {"data", std::move(data)}};
+}
+
+AdminApi::Answer AdminApi::revoke_key(const http::Request& request) {
+  const std::string id = request.parameters.at(0);
+  const auto revoked = co_await keys_.revoke(id);
+  if (!revoked) co_return std::unexpected(revoked.error());
+  co_return json{{"key_id", id}, {"revoked_at", time_or_null(keys_.find_by_id(id)->revoked_at)}};
+}
+
+AdminApi::Answer AdminApi::grant(const http::Request& request) {
+  const auto body = Body::read(request);
+  if (!body) co_return std::unexpected(body.error());
+  const auto named = body->text("account");
+  const auto credits = body->text("credits");
+  const auto note = body->text("note");
+  for (const auto* each : {&named, &credits, &note}) {
+    if (!*each) co_return std::unexpected(each->error());
+  }
+  const auto amount = parse_credits(*credits);
+  if (!amount) co_return std::unexpected(amount.error());
+  const auto account = account_named(*named, "account");
+  if (!account) co_return std::unexpected(account.error());
+  const auto balance_after = co_await ledger_.grant(*account, *amount, *note);
+  if (!balance_after) co_return std::unexpected(balance_after.error());
+  co_return json{
+      {"account_id", *named}, {"granted_usdc", amount->to_usdc()}, {"balance_usdc", balance_after->to_usdc()}};
+}
+
+AdminApi::Answer AdminApi::balance(const http::Request& request) {
+  const std::string named = request.query_value("account").value_or("");
+  const auto account = account_named(named, "account");
+  if (!account) co_return std::unexpected(account.error());
+  json answer = render_balance(ledger_, *account);
+  answer["account_id"] = named;
+  answer["held_usdc"] = (ledger_.balance(*account) - ledger_.available(*account)).to_usdc();
+  co_return answer;
+}
+
+AdminApi::Answer AdminApi::history(const http::Request& request) {
+  const auto account = account_named(request.query_value("account").value_or(""), "account");
+  if (!account) co_return std::unexpected(account.error());
+  const auto page = co_await read_history(ledger_, *account, request);
+  if (!page) co_return std::unexpected(page.error());
+  co_return render_history(*page);
+}
+
+AdminApi::Answer AdminApi::list_nodes(const http::Request& /*request*/) {
+  const Instant now = clock_.now();
+  json data = json::array();
+  for (const auto& node : nodes_.nodes()) {
+    data.push_back({{"id", node->id()},
+                    {"url", node->spec().url},
+                    {"pool", node->spec().pool},
+                    {"models", node->spec().models},
+                    {"state", state_of(*node, now)},
+                    {"in_flight", node->in_flight()},
+                    {"capacity", node->spec().capacity},
+                    {"latency_ms", static_cast<std::int64_t>(node->latency_ms())},
+                    {"served", node->served()},
+                    {"failed", node->failed()}});
+  }
+  co_return json{{"object", "list"}, {"data", std::move(data)}};
+}
+
+AdminApi::Answer AdminApi::drain_node(const http::Request& request) {
+  const auto body = Body::read(request);
+  if (!body) co_return std::unexpected(body.error());
+  const auto on = body->flag("drain", true);
+  if (!on) co_return std::unexpected(on.error());
+  const auto node = nodes_.find(request.parameters.at(0));
+  if (node == nullptr) co_return fail(Fault::not_found, "there is no such node");
+  nodes_.drain(*node, *on);
+  co_return json{{"id", node->id()}, {"state", state_of(*node, clock_.now())}, {"in_flight", node->in_flight()}};
+}
+
+}  // namespace turnpike::api
