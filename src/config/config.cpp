@@ -351,21 +351,37 @@ std::string to_string(const Listen& listen) {
   return (v6 ? "[" + listen.address + "]" : listen.address) + ":" + std::to_string(listen.port);
 }
 
-std::expected<Config, Faults> parse(std::string_view text, std::string_view name) {
-  Report report(name);
-  Json written;
+namespace {
+
+std::expected<Json, Faults> parse_json(std::string_view text, Report& report) {
   try {
-    written = Json::parse(text, nullptr, true, true);
+    return Json::parse(text, nullptr, true, true);
   } catch (const Json::parse_error& error) {
     // What follows nlohmann's own number for the error: "parse error at line 2, column 12: …".
     const std::string_view what = error.what();
     report.add("", "JSON", what.substr(std::min(what.find("] ") + 2, what.size())));
     return std::unexpected(report.take());
   }
-  Json document = written;
+}
+
+// An empty path: an empty object.
+std::expected<std::string, Faults> read_text(const std::string& file) {
+  if (file.empty()) return "{}";
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return std::unexpected(Faults{file + ": /: expected a file that can be read, got none"});
+  return std::string(std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>());
+}
+
+}  // namespace
+
+std::expected<Config, Faults> parse(std::string_view text, std::string_view name) {
+  Report report(name);
+  const auto written = parse_json(text, report);
+  if (!written) return std::unexpected(written.error());
+  Json document = *written;
   check(document, report);
   if (!report.empty()) return std::unexpected(report.take());
-  Config config = read(document, written, report);
+  Config config = read(document, *written, report);
   check_models(config, report);
   check_nodes(config, report);
   check_limits(config, report);
@@ -374,11 +390,21 @@ std::expected<Config, Faults> parse(std::string_view text, std::string_view name
 }
 
 std::expected<Config, Faults> load(const std::string& file) {
-  if (file.empty()) return parse("{}", "defaults");
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return std::unexpected(Faults{file + ": /: expected a file that can be read, got none"});
-  const std::string bytes((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
-  return parse(bytes, file);
+  const auto text = read_text(file);
+  if (!text) return std::unexpected(text.error());
+  return parse(*text, file.empty() ? "defaults" : file);
+}
+
+std::expected<Whereabouts, Faults> find_gateway(const std::string& file) {
+  const auto bytes = read_text(file);
+  if (!bytes) return std::unexpected(bytes.error());
+  Report report(file);
+  auto document = parse_json(*bytes, report);
+  if (!document) return std::unexpected(document.error());
+  check(*document, report);
+  if (!report.empty()) return std::unexpected(report.take());
+  return Whereabouts{.data_dir = text(*document, "data_dir"),
+                     .admin_listen = parse_listen(text(document->at("admin"), "listen")).value()};
 }
 
 Faults needs_restart(const Config& now, const Config& next, std::string_view name) {

@@ -218,6 +218,15 @@ using Faults = std::vector<std::string>;
 // The same from text; `name` stands for the file in faults.
 [[nodiscard]] std::expected<Config, Faults> parse(std::string_view text, std::string_view name);
 
+// Where a gateway that runs with this file is found by its operator.
+struct Whereabouts {
+  std::string data_dir;
+  Listen admin_listen;
+};
+
+// Checks the file like load(), but for what only the gateway itself must have: secrets and the files of TLS.
+[[nodiscard]] std::expected<Whereabouts, Faults> find_gateway(const std::string& file);
+
 // "ADDR:PORT" or "[ADDR6]:PORT"; port 0 lets the system choose. nullopt when malformed.
 [[nodiscard]] std::optional<Listen> parse_listen(std::string_view text);
 [[nodiscard]] std::string to_string(const Listen& listen);

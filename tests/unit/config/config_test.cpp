@@ -164,6 +164,19 @@ TEST(Config, secrets_come_from_the_environment_or_a_file) {
   EXPECT_EQ(with(R"("api_key_env": "A", "api_key_file": "B")").error().size(), 1U);
 }
 
+TEST(Config, an_operator_finds_the_gateway_without_its_secrets) {
+  const turnpike::test::TempFolder folder;
+  std::ofstream(folder.file("f.json")) << R"({"data_dir": "/d", "admin": {"listen": "127.0.0.1:1"},
+    "models": [{"id": "m", "context_window": 1}],
+    "nodes": [{"id": "n", "url": "http://x", "models": ["m"], "api_key_env": "TURNPIKE_TEST_NONE"}]})";
+  EXPECT_FALSE(load(folder.file("f.json")));
+  const auto found = find_gateway(folder.file("f.json"));
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->data_dir, "/d");
+  EXPECT_EQ(found->admin_listen.port, 1);
+  EXPECT_EQ(find_gateway("")->data_dir, "./data");
+}
+
 TEST(Config, addresses_have_a_port_and_may_be_of_version_6) {
   EXPECT_EQ(parse_listen("0.0.0.0:0"), (Listen{.address = "0.0.0.0", .port = 0}));
   EXPECT_EQ(parse_listen("[::1]:80"), (Listen{.address = "::1", .port = 80}));
