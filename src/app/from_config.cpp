@@ -1,0 +1,123 @@
+#include "from_config.hpp"
+
+#include <utility>
+
+namespace turnpike::app {
+
+http::Limits http_limits(const config::Config& config) {
+  const auto& http = config.http;
+  return {.max_connections = http.max_connections,
+          .max_head_bytes = http.max_head_bytes,
+          .max_body_bytes = http.max_body_bytes,
+          .max_body_memory_bytes = http.max_body_memory_bytes,
+          .head_timeout = http.head_timeout,
+          .body_timeout = http.body_timeout,
+          .idle_timeout = http.idle_timeout,
+          .write_timeout = http.write_timeout,
+          .cors_allowed_origins = http.cors_allowed_origins};
+}
+
+ledger::Limits ledger_limits(const config::Config& config) {
+  return {.max_accounts = config.ledger.max_accounts,
+          .max_open_holds = config.ledger.max_open_holds,
+          .hold_journal_delay = config.ledger.hold_journal_delay};
+}
+
+scheduler::BreakerRules breaker_rules(const config::Config& config) {
+  return {.failures = config.scheduler.breaker_failures,
+          .open = config.scheduler.breaker_open,
+          .max_open = config.scheduler.breaker_max_open};
+}
+
+scheduler::LineLimits line_limits(const config::Config& config) {
+  return {.queue = config.scheduler.queue_limit,
+          .queue_per_account = config.scheduler.queue_limit_per_account,
+          .timeout = config.scheduler.queue_timeout};
+}
+
+relay::NodeClientLimits node_client_limits(const config::Config& config) {
+  return {.idle_connections_per_node = config.relay.idle_connections_per_node,
+          .idle_timeout = config.relay.idle_connection_timeout};
+}
+
+relay::ProbeRules probe_rules(const config::Config& config) {
+  return {.interval = config.scheduler.probe_interval, .timeout = config.scheduler.probe_timeout};
+}
+
+relay::RelayLimits relay_limits(const config::Config& config) {
+  const auto& relay = config.relay;
+  relay::RelayLimits limits;
+  limits.connect_timeout = relay.connect_timeout;
+  limits.first_token_timeout = relay.first_token_timeout;
+  limits.between_tokens_timeout = relay.between_tokens_timeout;
+  limits.keep_alive_interval = relay.keep_alive_interval;
+  limits.max_answer_bytes = relay.max_answer_bytes;
+  limits.max_stream_bytes = relay.max_stream_bytes;
+  limits.max_event_bytes = relay.max_event_bytes;
+  limits.max_node_head_bytes = relay.max_node_head_bytes;
+  limits.attempts = relay.retries;
+  limits.continuation = relay.continuation;
+  return limits;
+}
+
+inference::InferenceLimits inference_limits(const config::Config& config) {
+  return {.default_timeout = config.relay.default_timeout,
+          .max_timeout = config.relay.max_timeout,
+          .image_token_allowance = config.relay.image_token_allowance,
+          .default_max_tokens = config.relay.default_max_tokens.value_or(0)};
+}
+
+std::vector<inference::Model> models_of(const config::Config& config) {
+  using ledger::Money;
+  std::vector<inference::Model> models;
+  for (const auto& from : config.models) {
+    models.push_back({.id = from.id,
+                      .id_json = {},
+                      .owned_by = from.owned_by,
+                      .created = from.created,
+                      .chat = from.capabilities.chat,
+                      .completion = from.capabilities.completion,
+                      .embeddings = from.capabilities.embeddings,
+                      .vision = from.capabilities.vision,
+                      .structured_output = from.capabilities.structured_output,
+                      .context_window = from.context_window,
+                      .max_output_tokens = from.max_output_tokens.value_or(from.context_window),
+                      .price = {.prompt_per_million = Money::nanousd(from.pricing.prompt_per_million_nanousd),
+                                .completion_per_million = Money::nanousd(from.pricing.completion_per_million_nanousd),
+                                .per_request = Money::nanousd(from.pricing.per_request_nanousd),
+                                .included_output_tokens = from.pricing.included_output_tokens,
+                                .per_thousand_beyond = Money::nanousd(from.pricing.per_thousand_beyond_nanousd)}});
+  }
+  return models;
+}
+
+std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config) {
+  std::vector<scheduler::NodeSpec> nodes;
+  for (const auto& from : config.nodes) {
+    scheduler::NodeSpec node;
+    node.id = from.id;
+    node.url = from.url;
+    node.models = from.models;
+    for (const auto& name : from.model_names) node.model_names.push_back({.id = name.id, .name = name.name});
+    node.capacity = from.capacity;
+    // The same names in the same order.
+    node.engine = static_cast<scheduler::Engine>(from.engine);
+    node.pool = from.pool;
+    node.api_key = from.api_key;
+    node.weight = static_cast<double>(from.weight) / 100.0;
+    node.probe_path = from.probe_path;
+    nodes.push_back(std::move(node));
+  }
+  return nodes;
+}
+
+api::Tiers tiers_of(const config::Config& config) {
+  api::Tiers tiers;
+  for (const auto& from : config.tiers) {
+    tiers.emplace(from.name, limits::Tier{.requests_per_minute = from.requests_per_minute,
+                                          .concurrent_requests = from.concurrent_requests});
+  }
+  return tiers;
+}
+
+}  // namespace turnpike::app

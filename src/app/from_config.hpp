@@ -1,0 +1,30 @@
+// The configuration's values as each room takes them: rooms do not know the configuration.
+#pragma once
+
+#include <vector>
+
+#include "turnpike/api/guard.hpp"
+#include "turnpike/config/config.hpp"
+#include "turnpike/http/limits.hpp"
+#include "turnpike/inference/inference.hpp"
+#include "turnpike/ledger/ledger.hpp"
+#include "turnpike/relay/prober.hpp"
+#include "turnpike/relay/relay.hpp"
+#include "turnpike/scheduler/scheduler.hpp"
+
+namespace turnpike::app {
+
+http::Limits http_limits(const config::Config& config);
+ledger::Limits ledger_limits(const config::Config& config);
+scheduler::BreakerRules breaker_rules(const config::Config& config);
+scheduler::LineLimits line_limits(const config::Config& config);
+relay::NodeClientLimits node_client_limits(const config::Config& config);
+relay::ProbeRules probe_rules(const config::Config& config);
+relay::RelayLimits relay_limits(const config::Config& config);
+inference::InferenceLimits inference_limits(const config::Config& config);
+
+std::vector<inference::Model> models_of(const config::Config& config);
+std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config);
+api::Tiers tiers_of(const config::Config& config);
+
+}  // namespace turnpike::app

@@ -1,0 +1,349 @@
+#include "turnpike/app/gateway.hpp"
+
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+
+#include <boost/asio/ssl/context.hpp>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "from_config.hpp"
+#include "turnpike/api/admin_api.hpp"
+#include "turnpike/api/chat_api.hpp"
+#include "turnpike/api/credits_api.hpp"
+#include "turnpike/api/models_api.hpp"
+#include "turnpike/api/status_api.hpp"
+#include "turnpike/base/pause.hpp"
+#include "turnpike/base/task_group.hpp"
+#include "turnpike/http/listener.hpp"
+#include "turnpike/inference/inference.hpp"
+#include "turnpike/relay/prober.hpp"
+#include "turnpike/relay/relay.hpp"
+#include "turnpike/storage/sqlite.hpp"
+#include "turnpike/telemetry/log.hpp"
+#include "turnpike/telemetry/metrics.hpp"
+
+namespace turnpike::app {
+
+namespace asio = boost::asio;
+namespace fs = std::filesystem;
+using asio::awaitable;
+
+namespace {
+
+// Reads the token of the admin listener, or makes one at the first start. Mode 0600: whoever reads it runs the gateway.
+std::string admin_token(const fs::path& file) {
+  std::ifstream in(file);
+  std::string token;
+  if (in >> token; token.size() >= 32) return token;
+  token = random_base62(43);
+  std::error_code ignored;
+  fs::remove(file, ignored);
+  const auto before = ::umask(0077);
+  std::ofstream(file) << token << "\n";
+  ::umask(before);
+  return token;
+}
+
+// Under another name first: a reader sees a whole file or none.
+void write_whole(const fs::path& file, const std::string& text) {
+  const fs::path part = file.string() + ".part";
+  std::ofstream(part) << text;
+  fs::rename(part, file);
+}
+
+std::string_view route_name(const http::Request& request) {
+  constexpr std::string_view kNames[] = {
+      "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/credits/balance",
+      "/v1/credits/history",  "/health",         "/livez",         "/readyz",    "/metrics",
+      "/.well-known/turnpike"};
+  for (const auto name : kNames) {
+    if (request.path == name) return name;
+  }
+  // Anything else is one series: what clients make up must not become labels.
+  return request.path.starts_with("/v1/models/") ? "/v1/models" : "other";
+}
+
+}  // namespace
+
+struct Gateway::Parts {
+  Parts(asio::io_context& io, config::Config from, std::unique_ptr<storage::Database> opened_database,
+        dialect::Dialects loaded_dialects)
+      : loop(io), config(std::move(from)), dialects(std::move(loaded_dialects)), database(std::move(opened_database)) {}
+
+  Result<void> open_money();
+  Result<void> open_listeners();
+  void add_routes();
+  void add_metrics();
+  void apply(const config::Config& next);
+  http::ServerParts server_parts(const http::Router& router, asio::ssl::context* context);
+  awaitable<void> journal_holds(std::stop_token stop);
+  [[nodiscard]] api::Status status() const;
+
+  asio::io_context& loop;
+  config::Config config;
+  SystemClock clock;
+  Deadlines deadlines{loop.get_executor(), clock};
+  dialect::Dialects dialects;
+  // Money first: nothing may run without it.
+  std::unique_ptr<storage::Database> database;
+  std::unique_ptr<ledger::Ledger> ledger;
+  std::unique_ptr<identity::KeyRing> keys;
+  // What is sold, to whom, how much of it.
+  inference::Catalogue catalogue;
+  api::Tiers tiers;
+  limits::RateLimiter limiter{65'536};
+  // Who delivers it.
+  scheduler::NodeRegistry registry{breaker_rules(config), std::random_device{}()};
+  scheduler::Scheduler scheduler{loop.get_executor(), deadlines, registry, line_limits(config)};
+  relay::NodeClient nodes{loop.get_executor(), deadlines, node_client_limits(config)};
+  relay::Prober prober{loop.get_executor(), deadlines, scheduler, nodes, probe_rules(config)};
+  scan::Scanner scanner;
+  relay::Relay relay{loop.get_executor(), deadlines, scheduler, nodes, scanner, relay_limits(config)};
+  std::optional<inference::Inference> inference;
+  // How it is asked for.
+  telemetry::Metrics metrics;
+  std::optional<api::Guard> guard;
+  std::optional<api::ChatApi> chat;
+  std::optional<api::ModelsApi> models;
+  std::optional<api::CreditsApi> credits;
+  std::optional<api::StatusApi> state;
+  std::optional<api::AdminApi> admin;
+  http::Router router;
+  http::Router admin_router;
+  std::optional<asio::ssl::context> tls;
+  std::unique_ptr<http::Listener> listener;
+  std::unique_ptr<http::Listener> admin_listener;
+  TaskGroup tasks{loop.get_executor()};
+  bool draining = false;
+};
+
+Result<void> Gateway::Parts::open_money() {
+  auto opened = ledger::Ledger::open(*database, clock, ledger_limits(config));
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  ledger = *std::move(opened);
+  auto ring = identity::KeyRing::open(*database, clock, config.ledger.max_keys);
+  if (!ring) return std::unexpected(std::move(ring.error()));
+  keys = *std::move(ring);
+  inference.emplace(catalogue, *ledger, relay, scanner, clock, inference_limits(config));
+  guard.emplace(dialects, *keys, limiter, tiers, clock);
+  return {};
+}
+
+void Gateway::Parts::apply(const config::Config& next) {
+  catalogue.assign(models_of(next));
+  tiers = tiers_of(next);
+  registry.assign(nodes_of(next));
+  scheduler.dispatch();
+}
+
+api::Status Gateway::Parts::status() const {
+  api::Status now{
+      .draining = draining, .storage_ok = !ledger->poisoned(), .nodes_live = 0, .nodes_total = registry.nodes().size()};
+  for (const auto& node : registry.nodes()) now.nodes_live += node->live(clock.now()) ? 1 : 0;
+  return now;
+}
+
+void Gateway::Parts::add_routes() {
+  chat.emplace(*guard, *inference);
+  chat->add_routes(router);
+  models.emplace(*guard, catalogue, registry, clock);
+  models->add_routes(router);
+  credits.emplace(*guard, *ledger);
+  credits->add_routes(router);
+  api::Identity identity{.name = config.network.name, .version = TURNPIKE_VERSION, .dialects = {}};
+  for (const auto& dialect : dialects.all()) identity.dialects.push_back(dialect.id);
+  state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
+  state->add_routes(router, true);
+  admin.emplace(admin_token(fs::path(config.data_dir) / "admin.token"), *ledger, *keys, dialects, tiers, registry,
+                clock);
+  admin->add_routes(admin_router);
+  state->add_routes(admin_router, true);
+}
+
+void Gateway::Parts::add_metrics() {
+  metrics.add_source([this](std::vector<telemetry::Reading>& out) {
+    const auto gauge = [&out](std::string name, std::string help, double value) {
+      out.push_back({.name = std::move(name), .help = std::move(help), .label = {}, .label_value = {}, .value = value});
+    };
+    const auto count = [&out](std::string name, std::string help, std::uint64_t value) {
+      out.push_back({.name = std::move(name),
+                     .help = std::move(help),
+                     .label = {},
+                     .label_value = {},
+                     .value = static_cast<double>(value),
+                     .counter = true});
+    };
+    const auto& server = listener->stats();
+    gauge("turnpike_connections", "Open client connections", static_cast<double>(server.connections));
+    gauge("turnpike_requests_running", "Requests being answered", static_cast<double>(server.requests_running));
+    count("turnpike_connections_refused_total", "Connections over the limit", server.refused);
+    const auto money = ledger->stats();
+    gauge("turnpike_open_holds", "Holds not yet settled", static_cast<double>(money.open_holds));
+    count("turnpike_captures_total", "Charges", money.captures);
+    count("turnpike_releases_total", "Holds given back", money.releases);
+    count("turnpike_insufficient_credits_total", "Requests refused for want of credits", money.refusals);
+    gauge("turnpike_storage_waiting", "Writes waiting for their commit", static_cast<double>(database->waiting()));
+    gauge("turnpike_storage_poisoned", "1 after a commit failed", ledger->poisoned() ? 1 : 0);
+    const auto line = scheduler.stats();
+    gauge("turnpike_waiting_requests", "Requests waiting for a node", static_cast<double>(line.waiting));
+    count("turnpike_waiting_refused_total", "Requests refused because the line was full", line.refused);
+    count("turnpike_waiting_timed_out_total", "Requests that waited too long", line.timed_out);
+    const auto& relayed = relay.stats();
+    count("turnpike_node_attempts_total", "Requests sent to nodes", relayed.attempts);
+    count("turnpike_node_retries_total", "Attempts after a first one failed", relayed.retries);
+    count("turnpike_node_continuations_total", "Streams carried on by another node", relayed.continuations);
+    for (const auto& node : registry.nodes()) {
+      const auto labelled = [&](std::string name, std::string help, double value) {
+        out.push_back({.name = std::move(name),
+                       .help = std::move(help),
+                       .label = "node",
+                       .label_value = node->id(),
+                       .value = value});
+      };
+      labelled("turnpike_node_live", "1 while a node takes requests", node->live(clock.now()) ? 1 : 0);
+      labelled("turnpike_node_in_flight", "Requests on a node", static_cast<double>(node->in_flight()));
+      labelled("turnpike_node_latency_ms", "Smoothed time of a node's answers", node->latency_ms());
+    }
+  });
+}
+
+http::ServerParts Gateway::Parts::server_parts(const http::Router& routes, asio::ssl::context* context) {
+  return {.executor = loop.get_executor(),
+          .deadlines = deadlines,
+          .router = routes,
+          .limits = http_limits(config),
+          .render_error = [this](const Error& error,
+                                 const http::Request* request) { return guard->refuse(request, error); },
+          .observe =
+              [this](const http::Request& request, int status, std::chrono::nanoseconds took) {
+                metrics.request(route_name(request), status, took);
+                SPDLOG_LOGGER_DEBUG(spdlog::default_logger_raw(), "{} {} {} {} in {} us", request.id, request.method,
+                                    request.path, status,
+                                    std::chrono::duration_cast<std::chrono::microseconds>(took).count());
+              },
+          .tls = context};
+}
+
+Result<void> Gateway::Parts::open_listeners() {
+  if (config.tls) {
+    try {
+      tls.emplace(asio::ssl::context::tls_server);
+      tls->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_tlsv1 |
+                       asio::ssl::context::no_tlsv1_1);
+      tls->use_certificate_chain_file(config.tls->certificate_file);
+      tls->use_private_key_file(config.tls->private_key_file, asio::ssl::context::pem);
+    } catch (const boost::system::system_error& error) {
+      return fail(Fault::internal_error, "the TLS certificate or key cannot be used: " + error.code().message());
+    }
+  }
+  auto opened = http::Listener::open(server_parts(router, tls ? &*tls : nullptr), config::to_string(config.listen));
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  listener = *std::move(opened);
+  auto admin_opened = http::Listener::open(server_parts(admin_router, nullptr), config::to_string(config.admin_listen));
+  if (!admin_opened) return std::unexpected(std::move(admin_opened.error()));
+  admin_listener = *std::move(admin_opened);
+  return {};
+}
+
+awaitable<void> Gateway::Parts::journal_holds(std::stop_token stop) {
+  const auto interval = std::max(config.ledger.hold_journal_delay / 2, std::chrono::milliseconds(100));
+  while (co_await pause(loop.get_executor(), deadlines, interval, stop)) ledger->journal_open_holds(clock.now());
+}
+
+Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Gateway::~Gateway() = default;
+
+Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::Config config) {
+  std::error_code failed;
+  fs::create_directories(config.data_dir, failed);
+  if (failed) return fail(Fault::internal_error, "cannot make the folder " + config.data_dir + ": " + failed.message());
+  auto dialects = dialect::Dialects::load(config.network.dialects_dir, config.network.default_dialect);
+  if (!dialects) return fail(Fault::internal_error, dialects.error().front());
+  auto database =
+      storage::open_sqlite(loop.get_executor(), {.file = (fs::path(config.data_dir) / "turnpike.db").string(),
+                                                 .durability = config.storage.durability == config::Durability::power
+                                                                   ? storage::Durability::power
+                                                                   : storage::Durability::process,
+                                                 .queue_limit = config.ledger.write_queue_limit});
+  if (!database) return std::unexpected(std::move(database.error()));
+  auto parts = std::make_unique<Parts>(loop, std::move(config), *std::move(database), *std::move(dialects));
+  if (auto opened = parts->open_money(); !opened) return std::unexpected(std::move(opened.error()));
+  parts->apply(parts->config);
+  parts->add_routes();
+  parts->add_metrics();
+  if (auto opened = parts->open_listeners(); !opened) return std::unexpected(std::move(opened.error()));
+  return std::unique_ptr<Gateway>(new Gateway(std::move(parts)));
+}
+
+void Gateway::start() {
+  parts_->listener->start();
+  parts_->admin_listener->start();
+  const auto stop = parts_->tasks.stop_token();
+  parts_->tasks.spawn("node probes", parts_->prober.run(stop));
+  parts_->tasks.spawn("hold journal", parts_->journal_holds(stop));
+  // Tools on this machine find a gateway with port 0 here.
+  write_whole(fs::path(parts_->config.data_dir) / "listening.json",
+              nlohmann::json{{"listen", address()}, {"admin", admin_address()}}.dump() + "\n");
+  spdlog::info("listening on {}://{}", parts_->tls ? "https" : "http", address());
+  spdlog::info("admin on http://{}", admin_address());
+}
+
+std::string Gateway::address() const {
+  return parts_->listener->address();
+}
+std::string Gateway::admin_address() const {
+  return parts_->admin_listener->address();
+}
+
+awaitable<Result<std::string>> Gateway::create_key(const std::string& credits) {
+  const auto amount = ledger::Money::from_credits(credits);
+  if (!amount) co_return fail(Fault::invalid_request, "not an amount of credits: " + credits);
+  auto account = co_await parts_->ledger->create_account("dev");
+  if (!account) co_return std::unexpected(std::move(account.error()));
+  const auto& dialect = parts_->dialects.fallback();
+  auto key = co_await parts_->keys->create({.account_id = account->id,
+                                            .prefix = dialect.key_prefixes.front(),
+                                            .dialect = dialect.id,
+                                            .tier = dialect.default_tier});
+  if (!key) co_return std::unexpected(std::move(key.error()));
+  auto balance = co_await parts_->ledger->grant(account->id, *amount, "turnpike dev");
+  if (!balance) co_return std::unexpected(std::move(balance.error()));
+  co_return key->api_key;
+}
+
+config::Faults Gateway::reload(config::Config next) {
+  auto faults = config::needs_restart(parts_->config, next, "reload");
+  if (!faults.empty()) return faults;
+  parts_->apply(next);
+  telemetry::set_log_level(next.log.level);
+  parts_->config = std::move(next);
+  return {};
+}
+
+awaitable<void> Gateway::drain() {
+  auto& parts = *parts_;
+  if (parts.draining) co_return;
+  parts.draining = true;
+  spdlog::info("draining: {} requests are running", parts.listener->stats().requests_running);
+  parts.listener->drain();
+  {
+    Deadline limit(
+        parts.deadlines, [](void* listener) { static_cast<http::Listener*>(listener)->close_all(); },
+        parts.listener.get());
+    limit.arm(parts.config.drain_timeout);
+    co_await parts.listener->join();
+  }
+  parts.admin_listener->close_all();
+  co_await parts.admin_listener->join();
+  parts.tasks.request_stop();
+  co_await parts.tasks.join();
+  co_await parts.nodes.close();
+  // Completions are posted to this loop: everything is answered by now, so what is left is the file.
+  parts.database->close();
+  spdlog::info("drained");
+}
+
+}  // namespace turnpike::app
