@@ -1,0 +1,134 @@
+#include "admin_commands.hpp"
+
+#include <functional>
+#include <nlohmann/json.hpp>
+
+namespace turnpike::app {
+namespace {
+
+using nlohmann::json;
+
+// Asks, and shows the answer; the exit code.
+int ask(const AdminCommand& command, std::string_view method, const std::string& target, const json& body,
+        const std::function<void(const json&)>& show) {
+  const auto client = AdminClient::find(command.place);
+  if (!client) return complain(client.error());
+  const auto answer = client->request(method, target, body.is_null() ? std::string() : body.dump());
+  if (!answer) return complain(answer.error());
+  show(*answer);
+  return 0;
+}
+
+}  // namespace
+
+int create_key(const AdminCommand& command, const KeyOptions& options) {
+  json body = json::object();
+  const std::pair<const char*, const std::string*> members[] = {
+      {"dialect", &options.dialect},      {"tier", &options.tier}, {"credits", &options.credits},
+      {"account", &options.account},      {"name", &options.name}, {"scopes", &options.scopes},
+      {"expires_at", &options.expires_at}};
+  for (const auto& [name, value] : members) {
+    if (!value->empty()) body[name] = *value;
+  }
+  return ask(command, "POST", "/admin/keys", body, [&](const json& key) {
+    print_one(command.output,
+              {{"API key (shown once)", "api_key"},
+               {"Key id", "key_id"},
+               {"Account", "account_id"},
+               {"Dialect", "dialect"},
+               {"Tier", "tier"},
+               {"Scopes", "scopes"},
+               {"Expires", "expires_at"},
+               {"Balance (USD)", "balance_usdc"}},
+              key);
+  });
+}
+
+int list_keys(const AdminCommand& command) {
+  return ask(command, "GET", "/admin/keys", nullptr, [&](const json& answer) {
+    print_rows(command.output,
+               {{"KEY", "key_id"},
+                {"BEGINS", "display"},
+                {"ACCOUNT", "account_id"},
+                {"DIALECT", "dialect"},
+                {"TIER", "tier"},
+                {"CREATED", "created_at"},
+                {"EXPIRES", "expires_at"},
+                {"REVOKED", "revoked_at"}},
+               answer.at("data"));
+  });
+}
+
+int revoke_key(const AdminCommand& command, const std::string& id) {
+  return ask(command, "DELETE", "/admin/keys/" + url_encoded(id), nullptr, [&](const json& answer) {
+    print_one(command.output, {{"Key id", "key_id"}, {"Revoked", "revoked_at"}}, answer);
+  });
+}
+
+int grant_credits(const AdminCommand& command, const std::string& account, const std::string& credits,
+                  const std::string& note) {
+  const json body{{"account", account}, {"credits", credits}, {"note", note}};
+  return ask(command, "POST", "/admin/credits/grant", body, [&](const json& answer) {
+    print_one(command.output,
+              {{"Account", "account_id"}, {"Granted (USD)", "granted_usdc"}, {"Balance (USD)", "balance_usdc"}},
+              answer);
+  });
+}
+
+int show_balance(const AdminCommand& command, const std::string& account) {
+  return ask(command, "GET", "/admin/credits/balance?account=" + url_encoded(account), nullptr,
+             [&](const json& answer) {
+               print_one(command.output,
+                         {{"Account", "account_id"},
+                          {"Available (credits)", "balance"},
+                          {"Available (USD)", "balance_usdc"},
+                          {"Held (USD)", "held_usdc"}},
+                         answer);
+             });
+}
+
+int show_history(const AdminCommand& command, const std::string& account, int limit, const std::string& cursor) {
+  std::string target = "/admin/credits/history?account=" + url_encoded(account) + "&limit=" + std::to_string(limit);
+  if (!cursor.empty()) target += "&cursor=" + url_encoded(cursor);
+  return ask(command, "GET", target, nullptr, [&](const json& answer) {
+    print_rows(command.output,
+               {{"WHEN", "created_at"},
+                {"TYPE", "type"},
+                {"AMOUNT (USD)", "amount_usdc"},
+                {"BALANCE (USD)", "balance_usdc"},
+                {"MODEL", "model"},
+                {"BASIS", "basis"},
+                {"JOB", "job_id"}},
+               answer.at("data"));
+    const json& next = answer.at("next_cursor");
+    if (command.output == Output::table && next.is_string()) {
+      print_one(command.output, {{"More: --cursor", "next_cursor"}}, answer);
+    }
+  });
+}
+
+int list_nodes(const AdminCommand& command) {
+  return ask(command, "GET", "/admin/nodes", nullptr, [&](const json& answer) {
+    print_rows(command.output,
+               {{"NODE", "id"},
+                {"STATE", "state"},
+                {"POOL", "pool"},
+                {"BUSY", "in_flight"},
+                {"CAPACITY", "capacity"},
+                {"LATENCY (MS)", "latency_ms"},
+                {"SERVED", "served"},
+                {"FAILED", "failed"},
+                {"MODELS", "models"},
+                {"URL", "url"}},
+               answer.at("data"));
+  });
+}
+
+int drain_node(const AdminCommand& command, const std::string& id, bool undo) {
+  const json body{{"drain", !undo}};
+  return ask(command, "POST", "/admin/nodes/" + url_encoded(id) + "/drain", body, [&](const json& answer) {
+    print_one(command.output, {{"Node", "id"}, {"State", "state"}, {"Busy", "in_flight"}}, answer);
+  });
+}
+
+}  // namespace turnpike::app

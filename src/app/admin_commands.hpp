@@ -1,0 +1,36 @@
+// keys, credits, nodes: commands that ask a running gateway. Each returns the exit code.
+#pragma once
+
+#include <string>
+
+#include "admin_client.hpp"
+#include "print.hpp"
+
+namespace turnpike::app {
+
+struct AdminCommand {
+  GatewayPlace place;
+  Output output = Output::table;
+};
+
+struct KeyOptions {
+  std::string dialect;
+  std::string tier;
+  std::string credits;
+  std::string account;
+  std::string name;
+  std::string scopes;
+  std::string expires_at;
+};
+
+int create_key(const AdminCommand& command, const KeyOptions& options);
+int list_keys(const AdminCommand& command);
+int revoke_key(const AdminCommand& command, const std::string& id);
+int grant_credits(const AdminCommand& command, const std::string& account, const std::string& credits,
+                  const std::string& note);
+int show_balance(const AdminCommand& command, const std::string& account);
+int show_history(const AdminCommand& command, const std::string& account, int limit, const std::string& cursor);
+int list_nodes(const AdminCommand& command);
+int drain_node(const AdminCommand& command, const std::string& id, bool undo);
+
+}  // namespace turnpike::app

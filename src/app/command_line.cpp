@@ -1,0 +1,155 @@
+#include "turnpike/app/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "admin_commands.hpp"
+#include "local_commands.hpp"
+#include "turnpike/app/serve.hpp"
+
+namespace turnpike::app {
+namespace {
+
+constexpr int kWrongUse = 2;
+constexpr int kDefaultHistory = 50;
+
+// What the arguments said. Each command's callback sets `run`.
+struct Arguments {
+  std::function<int()> run;
+  ServeOptions serve;
+  DevOptions dev;
+  AdminCommand admin;
+  KeyOptions key;
+  std::string id;
+  std::string account;
+  std::string credits;
+  std::string note;
+  std::string cursor;
+  std::string file;
+  int limit = kDefaultHistory;
+  bool undo = false;
+  bool as_json = false;
+};
+
+CLI::App* add(CLI::App& parent, const char* name, const char* doc, Arguments& arguments, std::function<int()> run) {
+  CLI::App* command = parent.add_subcommand(name, doc);
+  command->callback([&arguments, run = std::move(run)] { arguments.run = run; });
+  return command;
+}
+
+CLI::App* add_group(CLI::App& parent, const char* name, const char* doc) {
+  CLI::App* group = parent.add_subcommand(name, doc);
+  group->require_subcommand(1);
+  return group;
+}
+
+void add_place(CLI::App& command, Arguments& arguments) {
+  command.add_option("--config", arguments.admin.place.config_file, "The configuration of the gateway");
+  command.add_option("--data-dir", arguments.admin.place.data_dir, "Its data folder, over the configuration's");
+  command.add_flag("--json", arguments.as_json, "Print one JSON object a line");
+}
+
+void add_running(CLI::App& app, Arguments& arguments) {
+  CLI::App* serve_command =
+      add(app, "serve", "Run the gateway", arguments, [&arguments] { return serve(arguments.serve); });
+  serve_command->add_option("--config", arguments.serve.config_file, "The configuration (docs/configuration.md)");
+  serve_command->add_option("--listen", arguments.serve.listen, "ADDR:PORT, over the configuration's");
+  serve_command->add_option("--data-dir", arguments.serve.data_dir, "The data folder, over the configuration's");
+
+  CLI::App* dev_command = add(app, "dev", "Run a gateway with a node and a key, and print a curl line", arguments,
+                              [&arguments] { return dev(arguments.dev); });
+  dev_command->add_option("--listen", arguments.dev.listen, "ADDR:PORT; 127.0.0.1:7545 otherwise");
+  dev_command->add_option("--data-dir", arguments.dev.data_dir, "The data folder");
+}
+
+void add_keys(CLI::App& app, Arguments& arguments) {
+  CLI::App* keys = add_group(app, "keys", "API keys");
+  CLI::App* create = add(*keys, "create", "Make a key, and an account for it unless one is named", arguments,
+                         [&arguments] { return create_key(arguments.admin, arguments.key); });
+  add_place(*create, arguments);
+  create->add_option("--dialect", arguments.key.dialect, "dria, drm3, one-adn or decentral");
+  create->add_option("--tier", arguments.key.tier, "Its limits; the dialect's own otherwise");
+  create->add_option("--credits", arguments.key.credits, "Credits to grant to its account, as a decimal");
+  create->add_option("--account", arguments.key.account, "An account that is there");
+  create->add_option("--name", arguments.key.name, "A name for the new account");
+  create->add_option("--scopes", arguments.key.scopes, "As \"chat:write models:read\"; all otherwise");
+  create->add_option("--expires-at", arguments.key.expires_at, "As 2030-01-31T12:00:00Z");
+  CLI::App* list = add(*keys, "list", "Every key", arguments, [&arguments] { return list_keys(arguments.admin); });
+  add_place(*list, arguments);
+  CLI::App* revoke = add(*keys, "revoke", "Refuse a key from now on", arguments,
+                         [&arguments] { return revoke_key(arguments.admin, arguments.id); });
+  add_place(*revoke, arguments);
+  revoke->add_option("ID", arguments.id, "The key's id, as `keys list` shows it")->required();
+}
+
+void add_credits(CLI::App& app, Arguments& arguments) {
+  CLI::App* credits = add_group(app, "credits", "Balances");
+  CLI::App* grant = add(*credits, "grant", "Add credits to an account", arguments, [&arguments] {
+    return grant_credits(arguments.admin, arguments.account, arguments.credits, arguments.note);
+  });
+  grant->add_option("--credits", arguments.credits, "How many, as a decimal; one is 0.01 USD")->required();
+  grant->add_option("--note", arguments.note, "Kept in the history");
+  CLI::App* balance = add(*credits, "balance", "What an account has", arguments,
+                          [&arguments] { return show_balance(arguments.admin, arguments.account); });
+  CLI::App* history = add(*credits, "history", "What happened to a balance, newest first", arguments, [&arguments] {
+    return show_history(arguments.admin, arguments.account, arguments.limit, arguments.cursor);
+  });
+  history->add_option("--limit", arguments.limit, "1 to 200");
+  history->add_option("--cursor", arguments.cursor, "Where the page before ended");
+  for (CLI::App* command : {grant, balance, history}) {
+    add_place(*command, arguments);
+    command->add_option("--account", arguments.account, "The account's id")->required();
+  }
+}
+
+void add_nodes(CLI::App& app, Arguments& arguments) {
+  CLI::App* nodes = add_group(app, "nodes", "Nodes");
+  CLI::App* list = add(*nodes, "list", "Every node and how it does", arguments,
+                       [&arguments] { return list_nodes(arguments.admin); });
+  add_place(*list, arguments);
+  CLI::App* drain = add(*nodes, "drain", "Send no new requests to a node", arguments,
+                        [&arguments] { return drain_node(arguments.admin, arguments.id, arguments.undo); });
+  add_place(*drain, arguments);
+  drain->add_option("ID", arguments.id, "The node's id")->required();
+  drain->add_flag("--undo", arguments.undo, "Send requests to it again");
+}
+
+void add_local(CLI::App& app, Arguments& arguments) {
+  CLI::App* config = add_group(app, "config", "The configuration");
+  CLI::App* check = add(*config, "check", "Tell every fault of a file", arguments,
+                        [&arguments] { return check_config(arguments.file); });
+  check->add_option("FILE", arguments.file, "The configuration")->required();
+  add(*config, "docs", "Print the reference page", arguments, print_config_docs);
+  add(*config, "schema", "Print the JSON Schema", arguments, print_config_schema);
+
+  CLI::App* ledger = add_group(app, "ledger", "The books");
+  CLI::App* books = add(*ledger, "check", "Prove the books right; no gateway may be running", arguments,
+                        [&arguments] { return check_ledger(arguments.admin.place, arguments.admin.output); });
+  add_place(*books, arguments);
+  add(app, "version", "Print the version", arguments, print_version);
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  CLI::App app("Turnpike: an OpenAI-compatible gateway to a network of nodes, with prepaid credits", "turnpike");
+  app.set_version_flag("--version", "turnpike " TURNPIKE_VERSION);
+  app.require_subcommand(1);
+  Arguments arguments;
+  add_running(app, arguments);
+  add_keys(app, arguments);
+  add_credits(app, arguments);
+  add_nodes(app, arguments);
+  add_local(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kWrongUse;
+  }
+  arguments.admin.output = arguments.as_json ? Output::json : Output::table;
+  return arguments.run();
+}
+
+}  // namespace turnpike::app

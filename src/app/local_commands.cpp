@@ -1,0 +1,79 @@
+#include "local_commands.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "turnpike/config/config.hpp"
+#include "turnpike/dialect/dialect.hpp"
+#include "turnpike/ledger/ledger.hpp"
+#include "turnpike/storage/sqlite.hpp"
+
+namespace turnpike::app {
+namespace {
+
+void put(const std::string& text, std::FILE* to = stdout) {
+  std::fwrite(text.data(), 1, text.size(), to);
+}
+
+int tell(const config::Faults& faults) {
+  for (const auto& fault : faults) put(fault + "\n", stderr);
+  return 1;
+}
+
+}  // namespace
+
+int check_config(const std::string& file) {
+  const auto config = config::load(file);
+  if (!config) return tell(config.error());
+  const auto dialects = dialect::Dialects::load(config->network.dialects_dir, config->network.default_dialect);
+  if (!dialects) return tell(dialects.error());
+  put(file + ": without fault\n");
+  return 0;
+}
+
+int print_config_docs() {
+  put(config::documentation());
+  return 0;
+}
+
+int print_config_schema() {
+  put(config::json_schema());
+  return 0;
+}
+
+int check_ledger(const GatewayPlace& place, Output output) {
+  const auto found = config::find_gateway(place.config_file);
+  if (!found) return tell(found.error());
+  const std::filesystem::path data_dir = place.data_dir.empty() ? found->data_dir : place.data_dir;
+  const auto file = data_dir / "turnpike.db";
+  if (!std::filesystem::exists(file)) return complain("there is no " + file.string());
+  boost::asio::io_context unused;
+  storage::SqliteOptions options;
+  options.file = file.string();
+  auto database = storage::open_sqlite(unused.get_executor(), std::move(options));
+  if (!database) return complain(database.error().message);
+  const auto books = ledger::audit(**database);
+  if (!books) return complain(books.error().message);
+  const nlohmann::json found_books{{"accounts", books->accounts},
+                                   {"entries", books->entries},
+                                   {"open_holds", books->holds},
+                                   {"balances_usdc", books->balances.to_usdc()},
+                                   {"faults", books->faults}};
+  print_one(output,
+            {{"Accounts", "accounts"},
+             {"Entries", "entries"},
+             {"Holds left", "open_holds"},
+             {"Balances (USD)", "balances_usdc"},
+             {"Faults", "faults"}},
+            found_books);
+  return books->faults.empty() ? 0 : 1;
+}
+
+int print_version() {
+  put("turnpike " TURNPIKE_VERSION "\n");
+  return 0;
+}
+
+}  // namespace turnpike::app
