@@ -10,6 +10,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/http/write.hpp>
+#include <boost/system/system_error.hpp>
 #include <boost/url/encode.hpp>
 #include <boost/url/rfc/unreserved_chars.hpp>
 #include <chrono>
@@ -108,8 +109,8 @@ std::expected<json, std::string> AdminClient::request(std::string_view method, c
   loop.run();
   try {
     if (thrown) std::rethrow_exception(thrown);
-  } catch (const std::exception& error) {
-    return std::unexpected("no gateway answers at " + host_ + ":" + port_ + " (" + error.what() +
+  } catch (const boost::system::system_error& error) {
+    return std::unexpected("no gateway answers at " + host_ + ":" + port_ + " (" + error.code().message() +
                            "); is `turnpike serve` running?");
   }
   auto parsed = json::parse(answer.body(), nullptr, false);

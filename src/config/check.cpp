@@ -95,7 +95,8 @@ void check_elements(const Row& row, Json& value, const std::string& pointer, Rep
   std::size_t index = 0;
   for (auto item = value.begin(); item != value.end(); ++item, ++index) {
     const std::string part = value.is_array() ? std::to_string(index) : pointer_part(item.key());
-    const std::string place = pointer + "/" + part;
+    std::string place = pointer;
+    place.append("/").append(part);
     if (item->is_object()) {
       check_members(*item, pattern, place, report);
     } else {
@@ -121,7 +122,8 @@ void check_members(Json& object, std::string_view pattern, const std::string& po
     if (parent_of(row) != pattern) continue;
     const std::string name(leaf_of(row));
     known.push_back(leaf_of(row));
-    const std::string place = pointer + "/" + name;
+    std::string place = pointer;
+    place.append("/").append(name);
     if (!object.contains(name)) {
       if (row.fallback.empty()) {
         report.add(place, expectation_of(row), "nothing");
@@ -133,9 +135,11 @@ void check_members(Json& object, std::string_view pattern, const std::string& po
   }
   for (const auto& [name, value] : object.items()) {
     if (std::ranges::find(known, name) != known.end()) continue;
-    std::string names;
-    for (const auto& each : known) names += (names.empty() ? "" : ", ") + std::string(each);
-    report.add(pointer + "/" + pointer_part(name), "one of the members " + names, "an unknown member");
+    std::string expected = "one of the members ";
+    for (const auto& each : known) expected.append(each == known.front() ? "" : ", ").append(each);
+    std::string place = pointer;
+    place.append("/").append(pointer_part(name));
+    report.add(place, expected, "an unknown member");
   }
 }
 

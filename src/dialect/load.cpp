@@ -184,8 +184,9 @@ void check_together(const std::vector<Dialect>& all, std::vector<std::string>& f
       for (const auto& a : one->key_prefixes) {
         for (const auto& b : other->key_prefixes) {
           if (!a.starts_with(b) && !b.starts_with(a)) continue;
-          faults.push_back("dialects: the key prefixes " + a + " of " + one->id + " and " + b + " of " + other->id +
-                           " cannot be told apart");
+          std::string fault = "dialects: these key prefixes cannot be told apart: ";
+          fault.append(a).append(" of ").append(one->id).append(" and ").append(b).append(" of ").append(other->id);
+          faults.push_back(std::move(fault));
         }
       }
     }

@@ -28,7 +28,7 @@ constexpr ScopeName kScopes[] = {{Scope::chat_write, "chat:write"},
                                  {Scope::keys_manage, "keys:manage"}};
 
 std::string_view as_text(const Sha256& digest) {
-  return {static_cast<const char*>(static_cast<const void*>(digest.data())), digest.size()};
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
 }
 
 // A digest is uniform already: its first bytes hash it.

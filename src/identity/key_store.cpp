@@ -27,7 +27,7 @@ std::optional<WallTime> time_or_none(const storage::Statement& row, int column) 
 
 void NewKeyRow::run(storage::Connection& connection) {
   const KeyInfo& info = key.info;
-  const auto* digest = static_cast<const char*>(static_cast<const void*>(key.digest.data()));
+  const auto* digest = reinterpret_cast<const char*>(key.digest.data());
   connection
       .prepare(
           "INSERT INTO api_keys (public_id, account_id, digest, display, dialect, tier, scopes, created_at, "

@@ -16,7 +16,7 @@ namespace {
 
 std::string checksum_of(const EmbeddedFile& file) {
   const Sha256 digest = sha256(file.text);
-  return to_hex({static_cast<const char*>(static_cast<const void*>(digest.data())), digest.size()});
+  return to_hex({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
 // The checksum under which a migration was applied; empty: it was not.

@@ -37,9 +37,6 @@ void Database::complete(Operation& operation, Result<void> outcome) {
 
 asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation) {
   if (!operation->completed()) {
-    // A wait that was cancelled would leave its caller without knowing what became of the change.
-    const bool throws = co_await asio::this_coro::throw_if_cancelled();
-    co_await asio::this_coro::throw_if_cancelled(false);
     const auto executor = co_await asio::this_coro::executor;
     auto& completion = operation->completion();
     const auto wait = [&completion, &executor](auto handler) {
@@ -47,7 +44,6 @@ asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation) {
       completion.loop_guard.emplace(executor);
     };
     co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(wait, asio::use_awaitable);
-    co_await asio::this_coro::throw_if_cancelled(throws);
   }
   co_return *operation->completion().outcome;
 }

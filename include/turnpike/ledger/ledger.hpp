@@ -138,7 +138,7 @@ class Ledger {
   // Charges at most the hold's amount and gives the rest back. Balance and write queue are changed by the call itself,
   // not by awaiting: a caller that dies afterwards cancels nothing, and an awaitable that is dropped is as good as one
   // that is awaited. It completes when the charge is durable, with the balance after it; or with service_unavailable
-  // when the commit failed. Cancelling the wait has no effect. Requires hold.valid().
+  // when the commit failed. Requires hold.valid().
   [[nodiscard]] boost::asio::awaitable<Result<Money>> capture(Hold hold, Charge charge);
 
   // Charges nothing. `reason` is for the log. An empty hold is fine.

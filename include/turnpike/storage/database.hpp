@@ -81,8 +81,8 @@ class Database {
   static void complete(Operation& operation, Result<void> outcome);
 };
 
-// Completes when the operation is over: at once when it already is. Cancelling the wait has no effect on the operation
-// and does not end the wait. At most one wait an operation.
+// Completes when the operation is over: at once when it already is. The wait takes no cancellation; dropping it has no
+// effect on the operation. At most one wait an operation.
 [[nodiscard]] boost::asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation);
 
 }  // namespace turnpike::storage
