@@ -345,7 +345,9 @@ awaitable<Failure> Attempt::more() {
   if (left_) co_return Failure::client_left;
   phase_ = relay_.deadlines_.clock().now() +
            (body_bytes_ > 0 ? relay_.limits_.between_tokens_timeout : relay_.limits_.first_token_timeout);
-  while (connection_->in.size() == 0) {
+  // What the parser left (the line end behind a chunk) is not news.
+  const auto left_over = connection_->in.size();
+  while (connection_->in.size() == left_over) {
     if (connection_->ended()) co_return fail(Failure::broken, "it ended the connection within its answer");
     if (const auto failure = co_await wait(); failure != Failure::none) co_return failure;
     if (connection_->ended()) break;
