@@ -109,8 +109,8 @@ export async function startHouse(settings = {}) {
   const node = await startNode({ models: ['m-1', 'm-embed'] });
   const gateway = await startGateway({
     models: [
-      model('m-1', { chat: true, completion: true, vision: true, structured_output: true }),
-      model('m-embed', { embeddings: true }),
+      model('m-1', ['chat', 'completion', 'vision', 'structured_output']),
+      model('m-embed', ['embeddings']),
       model('m-dead'),
     ],
     nodes: [
