@@ -31,7 +31,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::chrono::seconds kPatience{30};
-constexpr std::uint64_t kLargestAnswer = 64 * 1024 * 1024;
+constexpr std::uint64_t kLargestAnswer = std::uint64_t{64} << 20U;
 
 using Question = beast::http::request<beast::http::string_body>;
 using Answer = beast::http::response<beast::http::string_body>;

@@ -3,7 +3,6 @@
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cassert>
 #include <optional>
@@ -35,16 +34,21 @@ void Database::complete(Operation& operation, Result<void> outcome) {
   std::move(waiter)();
 }
 
+namespace {
+
+asio::awaitable<void> reported(Operation::Completion& completion) {
+  return asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+      [&completion](auto handler) {
+        completion.loop_guard.emplace(asio::get_associated_executor(handler));
+        completion.waiter.emplace(std::move(handler));
+      },
+      asio::use_awaitable);
+}
+
+}  // namespace
+
 asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation) {
-  if (!operation->completed()) {
-    const auto executor = co_await asio::this_coro::executor;
-    auto& completion = operation->completion();
-    const auto wait = [&completion, &executor](auto handler) {
-      completion.waiter.emplace(std::move(handler));
-      completion.loop_guard.emplace(executor);
-    };
-    co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(wait, asio::use_awaitable);
-  }
+  if (!operation->completed()) co_await reported(operation->completion());
   co_return *operation->completion().outcome;
 }
 
