@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -131,13 +132,11 @@ void add_local(CLI::App& app, Arguments& arguments) {
   add(app, "version", "Print the version", arguments, print_version);
 }
 
-}  // namespace
-
-int run_command_line(int argc, char** argv) {
+// The exit code when there is nothing to run. A function of its own so that CLI11's tables do not outlive it.
+std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   CLI::App app("Turnpike: an OpenAI-compatible gateway to a network of nodes, with prepaid credits", "turnpike");
   app.set_version_flag("--version", "turnpike " TURNPIKE_VERSION);
   app.require_subcommand(1);
-  Arguments arguments;
   add_running(app, arguments);
   add_keys(app, arguments);
   add_credits(app, arguments);
@@ -148,6 +147,14 @@ int run_command_line(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kWrongUse;
   }
+  return std::nullopt;
+}
+
+}  // namespace
+
+int run_command_line(int argc, char** argv) {
+  Arguments arguments;
+  if (const auto code = parse(argc, argv, arguments)) return *code;
   arguments.admin.output = arguments.as_json ? Output::json : Output::table;
   return arguments.run();
 }
