@@ -1,6 +1,8 @@
 #include "turnpike/api/chat_api.hpp"
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 namespace turnpike::api {
@@ -69,7 +71,9 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
     error = std::move(admitted.error());
   }
   if (error) {
-    co_await exchange.send(guard_.refuse(&request, *error));
+    auto response = guard_.refuse(&request, *error);
+    if (caller) std::ranges::move(Guard::limit_fields(*caller), std::back_inserter(response.headers));
+    co_await exchange.send(response);
     co_return;
   }
   auto job = inference_.prepare({.kind = kind,

@@ -46,12 +46,18 @@ Result<void> Guard::admit(Caller& caller) const {
   return std::unexpected(std::move(error));
 }
 
-std::string Guard::limit_lines(const Caller& caller) {
+std::vector<std::pair<std::string, std::string>> Guard::limit_fields(const Caller& caller) {
   const auto& verdict = caller.admission.verdict;
   if (!verdict.limit) return {};
-  return "x-ratelimit-limit-requests: " + std::to_string(*verdict.limit) +
-         "\r\nx-ratelimit-remaining-requests: " + std::to_string(verdict.remaining) +
-         "\r\nx-ratelimit-reset-requests: " + std::to_string(verdict.reset.count()) + "ms\r\n";
+  return {{"x-ratelimit-limit-requests", std::to_string(*verdict.limit)},
+          {"x-ratelimit-remaining-requests", std::to_string(verdict.remaining)},
+          {"x-ratelimit-reset-requests", std::to_string(verdict.reset.count()) + "ms"}};
+}
+
+std::string Guard::limit_lines(const Caller& caller) {
+  std::string lines;
+  for (const auto& [name, value] : limit_fields(caller)) lines.append(name).append(": ").append(value).append("\r\n");
+  return lines;
 }
 
 http::Response Guard::refuse(const http::Request* request, const Error& error) const {

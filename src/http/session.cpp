@@ -99,7 +99,9 @@ awaitable<void> Session::run() {
 
 void Session::want_bytes() {
   if (reading_ || ended_) return;
-  if (!pinned_) in_.make_room(std::min<std::size_t>(1024, in_.capacity() / 2));
+  // From a parsed head to the end of its answer there are views into the buffer: only grow_for_body() moves it then,
+  // and takes them along.
+  if (!pinned_ && !head_held_) in_.make_room(std::min<std::size_t>(1024, in_.capacity() / 2));
   const auto tail = in_.tail();
   if (tail.empty()) return;
   reading_ = true;
@@ -222,6 +224,7 @@ Session::Got Session::parse_head(std::size_t head_bytes) {
   if (error || !parser_->is_header_done() || used_ != head_bytes) {
     return fault(Fault::invalid_request, "the request head is malformed");
   }
+  head_held_ = true;
   request_.verb = parser_->verb;
   request_.method = parser_->method;
   request_.target = parser_->target;
@@ -339,6 +342,7 @@ awaitable<void> Session::answer() {
   if (host_.parts.observe) host_.parts.observe(request_, status_, host_.parts.deadlines.clock().now() - began);
   --host_.stats.requests_running;
   pinned_ = false;
+  head_held_ = false;
   in_.consume(used_);
   if (in_.capacity() > 16 * kFirstBufferBytes) {
     // A large request is over: the pending read gives its memory back.
@@ -451,6 +455,7 @@ awaitable<bool> Session::write(std::span<const asio::const_buffer> buffers) {
 // reset it. What still comes is read and dropped for a short, bounded while (RFC 9112, section 9.6).
 awaitable<void> Session::linger() {
   if (ended_) co_return;
+  head_held_ = false;
   stream_.shutdown_write();
   timed_out_ = false;
   deadline_.arm(std::chrono::seconds(1));

@@ -91,6 +91,7 @@ class Session {
   int status_ = 0;             // of the answer; 0: none went out
   bool reading_ = false;       // a read is under way
   bool pinned_ = false;        // a handler holds views into `in_`
+  bool head_held_ = false;     // request_ holds views into `in_`
   bool ended_ = false;         // no more bytes will come
   bool timed_out_ = false;
   bool idle_ = true;

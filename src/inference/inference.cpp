@@ -120,7 +120,8 @@ Result<Job> Inference::prepare(const InferenceRequest& request) {
 }
 
 relay::Call Inference::call_of(const Job& job, std::string_view path) const {
-  return {.path = path,
+  return {.kind = job.request.kind,
+          .path = path,
           .body = job.request.body,
           .scan = job.scan,
           .want = {.model = job.model->id, .pool = job.request.pool, .prefix_hash = job.scan.prefix_hash},

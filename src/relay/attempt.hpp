@@ -65,6 +65,8 @@ class Attempt {
   // The verdict on the node.
   void succeed();
   void give_up(Failure failure);
+  // Notes why it failed, and returns `failure`.
+  Failure fail(Failure failure, std::string what);
 
   [[nodiscard]] const scheduler::Node& node() const { return *node_; }
   // For the log and the client's error: never a key, a prompt or an answer.
@@ -85,7 +87,6 @@ class Attempt {
   Failure wait_over();
   void arm(Instant until);
   void on_deadline();
-  Failure fail(Failure failure, std::string what);
 
   Relay& relay_;
   const Call& call_;

@@ -32,6 +32,14 @@ Error error_of(Failure failure, const Attempt& attempt) {
   }
 }
 
+// Why a whole answer cannot be used; empty when it can.
+std::string judge(const std::expected<void, std::string>& read, scan::RequestKind kind, const scan::AnswerScan& scan) {
+  if (!read) return read.error();
+  if (scan.is_error) return "its answer is an error with status 200";
+  const bool fits = kind == scan::RequestKind::embedding ? scan.has_data : scan.choices > 0;
+  return fits ? "" : "its answer is of another kind than the request";
+}
+
 // True when another node might do better.
 bool may_retry(Failure failure) {
   return failure != Failure::client_left && failure != Failure::blames_request && failure != Failure::out_of_time;
@@ -118,12 +126,12 @@ awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
     if (failure == Failure::none) failure = co_await attempt.read_whole();
     if (failure == Failure::none) {
       WholeAnswer answer = attempt.take_whole();
-      const auto read = scanner_.answer(answer.json, answer.scan);
-      if (read && !answer.scan.is_error && answer.scan.has_choices) {
+      const auto unusable = judge(scanner_.answer(answer.json, answer.scan), call.kind, answer.scan);
+      if (unusable.empty()) {
         attempt.succeed();
         co_return answer;
       }
-      failure = Failure::bad_output;
+      failure = attempt.fail(Failure::bad_output, unusable);
     }
     attempt.give_up(failure);
     last = error_of(failure, attempt);
@@ -154,7 +162,7 @@ class StreamRun final : public Patience {
   awaitable<Failure> serve(Attempt& attempt);
   awaitable<Failure> follow(Attempt& attempt);
   Failure take_events(Attempt& attempt, SseSplitter& splitter);
-  Failure take_event(std::string_view data);
+  Failure take_event(Attempt& attempt, std::string_view data);
   void take_continued(std::string_view data, std::size_t from);
   void account();
   awaitable<bool> flush();
@@ -238,7 +246,7 @@ void StreamRun::take_continued(std::string_view data, std::size_t from) {
   account();
 }
 
-Failure StreamRun::take_event(std::string_view data) {
+Failure StreamRun::take_event(Attempt& attempt, std::string_view data) {
   if (data == "[DONE]") {
     done_ = true;
     return Failure::none;
@@ -246,8 +254,8 @@ Failure StreamRun::take_event(std::string_view data) {
   const auto from = out_.size();
   const auto kind = rewriter_.append(out_, data);
   const auto& scan = rewriter_.scan();
-  if (kind == ChunkRewriter::Kind::bad) return Failure::bad_output;
-  if (kind == ChunkRewriter::Kind::error) return Failure::refused;
+  if (kind == ChunkRewriter::Kind::bad) return attempt.fail(Failure::bad_output, "it sent an event that is no chunk");
+  if (kind == ChunkRewriter::Kind::error) return attempt.fail(Failure::refused, "it sent an error event");
   if (scan.usage.found()) end_.claim = scan.counts;
   if (kind == ChunkRewriter::Kind::usage_only) {
     end_.usage_event.assign(out_, from);
@@ -264,10 +272,12 @@ Failure StreamRun::take_events(Attempt& attempt, SseSplitter& splitter) {
   while (!done_) {
     const auto data = splitter.next();
     if (!data) break;
-    if (const auto failure = take_event(*data); failure != Failure::none) return failure;
+    if (const auto failure = take_event(attempt, *data); failure != Failure::none) return failure;
   }
-  if (splitter.oversize()) return Failure::bad_output;
-  if (bytes_before_ + attempt.stream_bytes() > relay_.limits_.max_stream_bytes) return Failure::bad_output;
+  if (splitter.oversize()) return attempt.fail(Failure::bad_output, "it sent an event that is too large");
+  if (bytes_before_ + attempt.stream_bytes() > relay_.limits_.max_stream_bytes) {
+    return attempt.fail(Failure::bad_output, "its stream is too large");
+  }
   return Failure::none;
 }
 
@@ -284,7 +294,9 @@ awaitable<Failure> StreamRun::follow(Attempt& attempt) {
     if (failure != Failure::none) co_return failure;
     if (done_) co_return Failure::none;
     // Without `[DONE]`, only a stream that said why it stopped has ended as it should.
-    if (attempt.message_ended()) co_return finished_ ? Failure::none : Failure::broken;
+    if (attempt.message_ended()) {
+      co_return finished_ ? Failure::none : attempt.fail(Failure::broken, "its stream ended without an end");
+    }
     const auto waited = co_await attempt.more();
     if (waited != Failure::none) co_return finished_&& waited == Failure::broken ? Failure::none : waited;
   }

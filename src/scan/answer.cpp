@@ -188,7 +188,7 @@ bool AnswerWalk::member(string_view key, od::value value) {
     scan_.metadata = {static_cast<std::size_t>(begin - json_.data()), 1};
     return ok;
   } else if (key == "data" && type == od::json_type::array) {
-    scan_.has_choices = true;
+    scan_.has_data = true;
   }
   return walk(value, 1);
 }

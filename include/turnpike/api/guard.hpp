@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "turnpike/base/clock.hpp"
 #include "turnpike/dialect/dialect.hpp"
@@ -38,7 +40,9 @@ class Guard {
   // Counts a request against the caller's tier. Error: rate_limit_exceeded.
   [[nodiscard]] Result<void> admit(Caller& caller) const;
 
-  // The `x-ratelimit-*` lines of what admit() found; empty where the tier has no limit.
+  // The `x-ratelimit-*` fields of what admit() found; empty where the tier has no limit.
+  [[nodiscard]] static std::vector<std::pair<std::string, std::string>> limit_fields(const Caller& caller);
+  // The same as lines of a head.
   [[nodiscard]] static std::string limit_lines(const Caller& caller);
 
   // The error as the request's owner understands it: in the dialect of the key that was sent, usable or not.

@@ -41,6 +41,7 @@ struct RelayLimits {
 
 // One request on its way. Views must stay valid until the call that takes it returns.
 struct Call {
+  scan::RequestKind kind = scan::RequestKind::chat;
   std::string_view path;  // "/chat/completions", behind the node's URL
   std::string_view body;  // the client's, with scan::kPadding readable bytes behind it
   const scan::RequestScan& scan;

@@ -68,7 +68,8 @@ struct AnswerScan {
   Span metadata;  // only where it begins
   UsageScan counts;
   bool is_error = false;       // has an `error` member that is not null
-  bool has_choices = false;    // `choices` (or `data` of embeddings) is there
+  bool has_choices = false;    // `choices` is there
+  bool has_data = false;       // `data`, an array, is there: embeddings
   std::size_t choices = 0;     // how many
   std::size_t text_bytes = 0;  // UTF-8 bytes of the text that a client gets: content, reasoning, tool arguments
   bool finished = false;       // every choice of it has a finish_reason
