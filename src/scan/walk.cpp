@@ -77,7 +77,11 @@ bool is_scalar(std::string_view token) {
 }
 
 std::string_view token_of(od::value& value) {
-  return trimmed(value.raw_json_token());
+  const std::string_view raw = value.raw_json_token();
+  // A value that a colon follows is a key where none may be; the cursor would pass over both without a word. The raw
+  // token ends where the next one begins, which at the very end is in the padding.
+  if (raw.data()[raw.size()] == ':') return raw.substr(0, 0);
+  return trimmed(raw);
 }
 
 bool open_member(simdjson::simdjson_result<od::field> item, std::string_view& key, od::value& value) {
