@@ -11,7 +11,8 @@ using std::chrono::nanoseconds;
 
 Verdict Bucket::take(Instant now) {
   const nanoseconds minute = minutes(1);
-  const nanoseconds each = minute / static_cast<std::int64_t>(per_minute_);
+  // More than one a nanosecond is no limit that could be kept.
+  const nanoseconds each = std::max(minute / static_cast<std::int64_t>(per_minute_), nanoseconds(1));
   const nanoseconds missing = std::max(full_at_, now) - now;  // the time that what was taken needs to come back
   Verdict verdict{.limit = per_minute_};
   const nanoseconds after = missing + each;
