@@ -1,3 +1,5 @@
 #include "turnpike/app/command_line.hpp"
 
-int main(int argc, char** argv) { return turnpike::app::run_command_line(argc, argv); }
+int main(int argc, char** argv) {
+  return turnpike::app::run_command_line(argc, argv);
+}

@@ -29,7 +29,7 @@ class HttpStream final : public inference::ClientStream {
   void begin(std::string_view job_id, std::string_view node_id) override {
     std::string head = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
     append_job_lines(head, *caller_.dialect, job_id, node_id);
-    head += Guard::limit_lines(caller_);
+    Guard::append_limit_lines(head, caller_);
     exchange_.start_stream(200, "text/event-stream", head);
   }
   awaitable<bool> write(std::string_view events) override { return exchange_.write(events); }
@@ -96,6 +96,7 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
 
 awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, const Caller& caller, inference::Job job) {
   std::string head;
+  head.reserve(320);
   const std::string job_id = job.id;
   auto delivered = co_await inference_.whole(std::move(job));
   if (!delivered) {
@@ -106,7 +107,7 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, const Caller& ca
   append_job_lines(head, *caller.dialect, job_id, delivered->node_id);
   head.append(caller.dialect->header_prefix).append("credits-remaining: ");
   head.append(std::to_string(delivered->settled.balance.whole_credits())).append("\r\n");
-  head += Guard::limit_lines(caller);
+  Guard::append_limit_lines(head, caller);
   const std::array<std::string_view, 1> body{delivered->body};
   co_await exchange.send(200, "application/json", head, body);
 }

@@ -1,5 +1,8 @@
 #include "turnpike/api/guard.hpp"
 
+#include <algorithm>
+#include <array>
+#include <charconv>
 #include <utility>
 
 namespace turnpike::api {
@@ -54,10 +57,17 @@ std::vector<std::pair<std::string, std::string>> Guard::limit_fields(const Calle
           {"x-ratelimit-reset-requests", std::to_string(verdict.reset.count()) + "ms"}};
 }
 
-std::string Guard::limit_lines(const Caller& caller) {
-  std::string lines;
-  for (const auto& [name, value] : limit_fields(caller)) lines.append(name).append(": ").append(value).append("\r\n");
-  return lines;
+void Guard::append_limit_lines(std::string& head, const Caller& caller) {
+  const auto& verdict = caller.admission.verdict;
+  if (!verdict.limit) return;
+  const auto append = [&head](std::string_view name, std::uint64_t value, std::string_view unit) {
+    std::array<char, 24> digits{};
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    head.append(name).append(digits.data(), end).append(unit).append("\r\n");
+  };
+  append("x-ratelimit-limit-requests: ", *verdict.limit, "");
+  append("x-ratelimit-remaining-requests: ", verdict.remaining, "");
+  append("x-ratelimit-reset-requests: ", static_cast<std::uint64_t>(verdict.reset.count()), "ms");
 }
 
 http::Response Guard::refuse(const http::Request* request, const Error& error) const {

@@ -220,9 +220,9 @@ http::ServerParts Gateway::Parts::server_parts(const http::Router& routes, asio:
           .observe =
               [this](const http::Request& request, int status, std::chrono::nanoseconds took) {
                 metrics.request(route_name(request), status, took);
-                SPDLOG_LOGGER_DEBUG(spdlog::default_logger_raw(), "{} {} {} {} in {} us", request.id, request.method,
-                                    request.path, status,
-                                    std::chrono::duration_cast<std::chrono::microseconds>(took).count());
+                if (!spdlog::should_log(spdlog::level::debug)) return;
+                spdlog::debug("{} {} {} {} in {} us", request.id, request.method, request.path, status,
+                              std::chrono::duration_cast<std::chrono::microseconds>(took).count());
               },
           .tls = context};
 }

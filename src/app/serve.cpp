@@ -1,6 +1,7 @@
 // `turnpike serve`: a gateway under the signals of its operator.
 #include "turnpike/app/serve.hpp"
 
+#include <malloc.h>
 #include <spdlog/spdlog.h>
 
 #include <boost/asio/signal_set.hpp>
@@ -81,6 +82,7 @@ int run_gateway(config::Config config, const ServeOptions& options,
   TaskGroup tasks(loop.get_executor());
   const Signals signals(loop, **gateway, tasks, options);
   (*gateway)->start();
+  ::malloc_trim(0);  // what reading the configuration and the ledger took
   if (when_ready) tasks.spawn("welcome", when_ready(**gateway));
   loop.run();
   return 0;

@@ -102,7 +102,13 @@ std::string error_event(const Dialect& dialect, const Error& error) {
 }
 
 void append_json_string(std::string& out, std::string_view text) {
-  out += dump(text);
+  // Ids and model names are plain: only other text is worth a JSON library.
+  const bool plain = std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; });
+  if (plain) {
+    out.append("\"").append(text).append("\"");
+  } else {
+    out += dump(text);
+  }
 }
 
 }  // namespace turnpike::dialect

@@ -44,13 +44,15 @@ Attempt::Attempt(Relay& relay, const Call& call, scheduler::Slot slot, Patience*
       news_(relay.executor_),
       deadline_(relay.deadlines_, [](void* self) { static_cast<Attempt*>(self)->on_deadline(); }, this) {
   ++relay_.stats_.attempts;
-  client_gone_.emplace(call.client_gone, [this] {
-    left_ = true;
-    give_up_ = true;
-    // The node's work ends with its connection, whatever this attempt waits for.
-    if (connection_) connection_->close();
-    news_.notify();
-  });
+  client_gone_.emplace(call.client_gone, Leave{this});
+}
+
+void Attempt::on_client_gone() {
+  left_ = true;
+  give_up_ = true;
+  // The node's work ends with its connection, whatever this attempt waits for.
+  if (connection_) connection_->close();
+  news_.notify();
 }
 
 Attempt::~Attempt() {
@@ -183,7 +185,9 @@ awaitable<Failure> Attempt::send(const Continuation* continuation) {
   head.append(call_.scan.stream ? "text/event-stream" : "application/json");
   head.append("\r\nContent-Length: ").append(std::to_string(body.size())).append("\r\n\r\n");
 
-  std::vector<asio::const_buffer> buffers{asio::buffer(head)};
+  std::vector<asio::const_buffer> buffers;
+  buffers.reserve(1 + body.pieces().size());
+  buffers.push_back(asio::buffer(head));
   for (const auto piece : body.pieces()) buffers.emplace_back(piece.data(), piece.size());
   const auto total = asio::buffer_size(buffers);
   std::size_t written = connection_->stream().write_now(buffers);

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <functional>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -87,6 +86,7 @@ class Attempt {
   Failure wait_over();
   void arm(Instant until);
   void on_deadline();
+  void on_client_gone();
 
   Relay& relay_;
   const Call& call_;
@@ -96,7 +96,11 @@ class Attempt {
   Patience* patience_;
   Signal news_;
   Deadline deadline_;
-  std::optional<std::stop_callback<std::function<void()>>> client_gone_;
+  struct Leave {
+    Attempt* attempt;
+    void operator()() const { attempt->on_client_gone(); }
+  };
+  std::optional<std::stop_callback<Leave>> client_gone_;
   ConnectionPtr connection_;
   http::Fields fields_;
   std::optional<Parser> parser_;

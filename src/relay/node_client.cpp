@@ -17,7 +17,7 @@ using http::error_code;
 
 namespace {
 constexpr std::size_t kFirstBufferBytes = 4096;
-constexpr std::size_t kMostBufferBytes = 64 * 1024;  // while a stream passes; a whole answer takes what it needs
+constexpr std::size_t kMostBufferBytes = 16 * 1024;  // kept for the next answer; a large one takes what it needs
 }  // namespace
 
 struct NodeClient::Tls {
@@ -120,7 +120,7 @@ void NodePeer::put_back(ConnectionPtr connection) {
     connection->close();
     return;
   }
-  if (!connection->reading_) connection->in.shrink();
+  if (!connection->reading_ && connection->in.capacity() > 2 * kMostBufferBytes) connection->in.shrink();
   connection->pooled_ = true;
   connection->idle_.arm(client_.limits_.idle_timeout);
   idle_.push_back(connection);

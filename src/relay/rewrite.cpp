@@ -29,12 +29,16 @@ scan::Span whole(std::string_view json, scan::Span container) {
 EditedBody::EditedBody(std::string_view body, const scan::RequestScan& scan, const RequestEdits& edits,
                        const Continuation* continuation) {
   std::vector<Edit> list;
+  list.reserve(4);
+  pieces_.reserve(9);
+  inserts_.reserve(128);
   const auto edit = [&](std::size_t at, std::size_t remove, auto... texts) {
     const auto from = inserts_.size();
     (inserts_.append(texts), ...);
     list.push_back({at, remove, from, inserts_.size() - from});
   };
   std::string added;
+  added.reserve(96);
   const auto add = [&added](auto... texts) {
     added += ',';
     (added.append(texts), ...);
@@ -96,11 +100,8 @@ void append_answer(std::string& out, std::string_view json, const scan::AnswerSc
   if (scan.usage.found() && hide_usage) edits[count++] = {whole(json, scan.usage), "null"};
   const bool replaces_metadata = scan.metadata.found() && !metadata.empty();
   if (replaces_metadata) {
-    // A scalar `metadata` ends where the next structural character is; a container where it closes.
     const char first = json[scan.metadata.at];
-    const auto end = first == '{' || first == '[' ? scan::end_of_container(json, scan.metadata.at)
-                                                  : json.find_first_of(",}", scan.metadata.at);
-    edits[count++] = {{scan.metadata.at, end - scan.metadata.at}, metadata};
+    edits[count++] = {first == '{' || first == '[' ? whole(json, scan.metadata) : scan.metadata, metadata};
   }
   std::ranges::sort(std::span(edits).first(count), {}, [](const Replace& edit) { return edit.span.at; });
   std::size_t copied = 0;
@@ -137,6 +138,11 @@ ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view dat
   out.append("data: ");
   const auto from = out.size();
   append_answer(out, data, scan_, id_json_, model_json_, hide_usage_, {});
+  if (data.find_first_of("\r\n") != std::string_view::npos) {
+    // White space between members; in an event it would end a line of data.
+    std::replace_if(
+        out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
+  }
   if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
     learn(data, std::string_view(out).substr(from));
   }
@@ -153,8 +159,10 @@ void ChunkRewriter::learn(std::string_view data, std::string_view written) {
   if (!edits_before) return;
   head_.assign(data.substr(0, text_at));
   tail_.assign(data.substr(data.size() - tail_size));
-  new_head_.assign("data: ").append(written.substr(0, written.size() - tail_size - text_.size()));
-  new_tail_.assign(tail_).append("\n\n");
+  // White space behind the object was not written.
+  const auto new_tail_at = written.size() - (tail_size - (data.size() - scan_.object_end - 1));
+  new_head_.assign("data: ").append(written.substr(0, new_tail_at - text_.size()));
+  new_tail_.assign(written.substr(new_tail_at)).append("\n\n");
 }
 
 bool ChunkRewriter::append_by_shape(std::string& out, std::string_view data) {

@@ -183,9 +183,9 @@ bool AnswerWalk::member(string_view key, od::value value) {
   if (key == "error") {
     scan_.is_error = type != od::json_type::null;
   } else if (key == "metadata") {
-    const auto begin = token_of(value).data();
+    const auto token = token_of(value);
     const bool ok = walk(value, 1);
-    scan_.metadata = {static_cast<std::size_t>(begin - json_.data()), 1};
+    scan_.metadata = {span_of(token).at, scalar ? token.size() : 1};
     return ok;
   } else if (key == "data" && type == od::json_type::array) {
     scan_.has_data = true;

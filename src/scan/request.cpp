@@ -462,6 +462,7 @@ bool RequestWalk::finish() {
 }
 
 Result<RequestScan> RequestWalk::run(od::parser& parser) {
+  scan_.members.reserve(8);
   od::document document;
   od::object object;
   const auto refuse = [this] {

@@ -43,7 +43,7 @@ void Breaker::fail(Instant now, const BreakerRules& rules) {
   ++failures_;
   const bool trial_failed = trial_;
   trial_ = false;
-  if (!trial_failed && failures_ < rules.failures) return;
+  if (!trial_failed && (tripped_ || failures_ < rules.failures)) return;  // tripped: it was under way before
   const auto doubled = rules.open * (std::int64_t{1} << std::min(times_opened_, 20U));
   open_until_ = now + std::min<std::chrono::milliseconds>(doubled, rules.max_open);
   ++times_opened_;

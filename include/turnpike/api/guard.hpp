@@ -43,7 +43,7 @@ class Guard {
   // The `x-ratelimit-*` fields of what admit() found; empty where the tier has no limit.
   [[nodiscard]] static std::vector<std::pair<std::string, std::string>> limit_fields(const Caller& caller);
   // The same as lines of a head.
-  [[nodiscard]] static std::string limit_lines(const Caller& caller);
+  static void append_limit_lines(std::string& head, const Caller& caller);
 
   // The error as the request's owner understands it: in the dialect of the key that was sent, usable or not.
   [[nodiscard]] http::Response refuse(const http::Request* request, const Error& error) const;

@@ -32,7 +32,10 @@ class Fields {
   [[nodiscard]] const std::vector<HeaderField>& all() const { return fields_; }
 
   void clear() { fields_.clear(); }
-  void add(HeaderField field) { fields_.push_back(field); }
+  void add(HeaderField field) {
+    if (fields_.empty()) fields_.reserve(16);
+    fields_.push_back(field);
+  }
   // The bytes moved by `by`: so do the views.
   void rebase(std::ptrdiff_t by);
 

@@ -65,7 +65,7 @@ struct AnswerScan {
   Span id;
   Span model;
   Span usage;     // an object, only where it begins; a null one is not found
-  Span metadata;  // only where it begins
+  Span metadata;  // of an object or array only where it begins
   UsageScan counts;
   bool is_error = false;       // has an `error` member that is not null
   bool has_choices = false;    // `choices` is there
