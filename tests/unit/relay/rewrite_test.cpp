@@ -1,0 +1,306 @@
+#include "turnpike/relay/rewrite.hpp"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/padded.hpp"
+
+namespace turnpike::relay {
+namespace {
+
+using nlohmann::json;
+using test::Padded;
+
+class EditedBodyTest : public testing::Test {
+ protected:
+  std::string edit(std::string_view body, const RequestEdits& edits, const Continuation* continuation = nullptr,
+                   scan::RequestKind kind = scan::RequestKind::chat) {
+    const Padded padded(body);
+    const auto scan = scanner_.request(kind, padded.view());
+    EXPECT_TRUE(scan.has_value()) << body;
+    if (!scan) return {};
+    const EditedBody edited(padded.view(), *scan, edits, continuation);
+    std::string out;
+    for (const auto piece : edited.pieces()) out += piece;
+    EXPECT_EQ(out.size(), edited.size());
+    EXPECT_TRUE(json::accept(out)) << out;
+    return out;
+  }
+  static std::string chat(std::string_view members = "") {
+    return R"({"model":"m","messages":[{"role":"user","content":"hi"}])" + std::string(members) + "}";
+  }
+  scan::Scanner scanner_;
+};
+
+using Edited = EditedBodyTest;
+
+TEST_F(Edited, a_body_without_edits_is_unchanged_to_the_byte) {
+  const std::string body =
+      " { \"model\":\"m\\u0041\" ,\n\"seed\" : 1.50e0, \"messages\" : [ {\"role\":\"user\",\"content\":\"\\/é\"} ] } "
+      "\n";
+  EXPECT_EQ(edit(body, {}), body);
+}
+
+TEST_F(Edited, adds_defaults_at_the_end) {
+  EXPECT_EQ(edit(chat() + "\n", {.defaults = R"("temperature":0.7,"top_p":1)", .max_tokens = {}, .node_model = {}}),
+            R"({"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.7,"top_p":1})"
+            "\n");
+}
+
+TEST_F(Edited, adds_a_limit_on_tokens) {
+  EXPECT_EQ(edit(chat(), {.defaults = {}, .max_tokens = 50, .node_model = {}}), chat(R"(,"max_tokens":50)"));
+}
+
+TEST_F(Edited, puts_the_nodes_name_of_the_model_in) {
+  EXPECT_EQ(edit(chat(), {.defaults = {}, .max_tokens = {}, .node_model = "\"M.gguf\""}),
+            R"({"model":"M.gguf","messages":[{"role":"user","content":"hi"}]})");
+}
+
+TEST_F(Edited, asks_for_usage_in_whatever_shape_stream_options_have) {
+  const auto asked = [this](std::string_view members) {
+    return edit(chat(members), {.defaults = {}, .max_tokens = {}, .ask_for_usage = true, .node_model = {}});
+  };
+  EXPECT_EQ(asked(""), chat(R"(,"stream_options":{"include_usage":true})"));
+  EXPECT_EQ(asked(R"(,"stream_options":{})"), chat(R"(,"stream_options":{"include_usage":true})"));
+  EXPECT_EQ(asked(R"(,"stream_options":{ })"), chat(R"(,"stream_options":{ "include_usage":true})"));
+  EXPECT_EQ(asked(R"(,"stream_options":{"x":{"y":"}"}})"),
+            chat(R"(,"stream_options":{"x":{"y":"}"},"include_usage":true})"));
+  EXPECT_EQ(asked(R"(,"stream_options":{"include_usage":false,"x":1})"),
+            chat(R"(,"stream_options":{"include_usage":true,"x":1})"));
+  EXPECT_EQ(asked(R"(,"stream_options":{"include_usage":null})"), chat(R"(,"stream_options":{"include_usage":true})"));
+  EXPECT_EQ(asked(R"(,"stream_options":{"include_usage":true})"), chat(R"(,"stream_options":{"include_usage":true})"));
+}
+
+TEST_F(Edited, makes_all_edits_at_once) {
+  const auto out = edit(R"({"stream_options":{"include_usage":false},"messages":[{"role":"user","content":"hi"}],)"
+                        R"("model":"m"})",
+                        {.defaults = R"("seed":1)", .max_tokens = 5, .ask_for_usage = true, .node_model = "\"n\""});
+  EXPECT_EQ(out, R"({"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}],)"
+                 R"("model":"n","seed":1,"max_tokens":5})");
+}
+
+TEST_F(Edited, a_continuation_says_what_was_said) {
+  const Continuation rest{.said = R"(so \"far)", .tokens = 3};
+  const auto out = json::parse(edit(chat(R"(,"x":["]"])"), {}, &rest));
+  ASSERT_EQ(out["messages"].size(), 2U);
+  EXPECT_EQ(out["messages"][1], (json{{"role", "assistant"}, {"content", "so \"far"}}));
+  EXPECT_FALSE(out.contains("continue_final_message"));
+}
+
+TEST_F(Edited, a_continuation_asks_the_engine_to_go_on) {
+  const Continuation rest{.said = "so", .tokens = 1, .engine_flags = true};
+  const auto out = json::parse(edit(chat(), {}, &rest));
+  EXPECT_EQ(out["continue_final_message"], true);
+  EXPECT_EQ(out["add_generation_prompt"], false);
+}
+
+TEST_F(Edited, a_continuation_has_the_tokens_that_are_left) {
+  const Continuation rest{.said = "so", .tokens = 30};
+  const auto out = json::parse(edit(chat(R"(,"max_tokens":100,"max_completion_tokens":100)"), {}, &rest));
+  EXPECT_EQ(out["max_tokens"], 70);
+  EXPECT_EQ(out["max_completion_tokens"], 70);
+  EXPECT_EQ(json::parse(edit(chat(), {.defaults = {}, .max_tokens = 100, .node_model = {}}, &rest))["max_tokens"], 70);
+}
+
+TEST_F(Edited, a_continuation_has_one_token_at_least) {
+  const Continuation rest{.said = "so", .tokens = 500};
+  EXPECT_EQ(json::parse(edit(chat(R"(,"max_tokens":100)"), {}, &rest))["max_tokens"], 1);
+}
+
+class AppendAnswerTest : public testing::Test {
+ protected:
+  std::string rewrite(std::string_view text, bool hide_usage = false, std::string_view metadata = {}) {
+    const Padded padded(text);
+    scan::AnswerScan scan;
+    EXPECT_TRUE(scanner_.answer(padded.view(), scan).has_value()) << text;
+    std::string out;
+    append_answer(out, padded.view(), scan, "\"ID\"", "\"MODEL\"", hide_usage, metadata);
+    EXPECT_TRUE(json::accept(out)) << out;
+    return out;
+  }
+  scan::Scanner scanner_;
+};
+
+using Answers = AppendAnswerTest;
+
+TEST_F(Answers, carry_the_gateways_id_and_model) {
+  EXPECT_EQ(rewrite(R"({"id": "x","a":[1],"model":null })"), R"({"id": "ID","a":[1],"model":"MODEL" })");
+}
+
+TEST_F(Answers, get_what_they_lack) {
+  EXPECT_EQ(rewrite("{}"), R"({"id":"ID","model":"MODEL"})");
+  EXPECT_EQ(rewrite(R"({"a":1})"), R"({"a":1,"id":"ID","model":"MODEL"})");
+}
+
+TEST_F(Answers, hide_usage_as_null) {
+  EXPECT_EQ(rewrite(R"({"id":"x","model":"y","usage":{"a":{"b":"}"}},"z":1})", true),
+            R"({"id":"ID","model":"MODEL","usage":null,"z":1})");
+}
+
+TEST_F(Answers, get_metadata_in_place_of_the_nodes) {
+  EXPECT_EQ(rewrite(R"({"id":"x","model":"y"})", false, R"({"k":1})"),
+            R"({"id":"ID","model":"MODEL","metadata":{"k":1}})");
+  for (const std::string_view old : {"{}", R"({"a":"}"})", "[1,[2]]", "null", "7", "\"x\"", R"("a,b}\"c")", "true"}) {
+    EXPECT_EQ(rewrite(R"({"id":"x","metadata":)" + std::string(old) + R"(,"model":"y"})", false, R"({"k":1})"),
+              R"({"id":"ID","metadata":{"k":1},"model":"MODEL"})")
+        << old;
+  }
+}
+
+TEST_F(Answers, keep_the_nodes_metadata_when_there_is_no_other) {
+  EXPECT_EQ(rewrite(R"({"id":"x","metadata":"a,b","model":"y"})"), R"({"id":"ID","metadata":"a,b","model":"MODEL"})");
+}
+
+class ChunkTest : public testing::Test {
+ protected:
+  using Kind = ChunkRewriter::Kind;
+  static std::string chunk(std::string_view content) {
+    return R"({"id":"c1","object":"chat.completion.chunk","model":"n","choices":[{"index":0,"delta":{"content":")" +
+           std::string(content) + R"("},"finish_reason":null}],"usage":null})";
+  }
+  ChunkRewriter fresh(bool hide_usage = false) { return {scanner_, "\"ID\"", "\"MODEL\"", hide_usage}; }
+  Kind append(ChunkRewriter& rewriter, std::string_view data) {
+    data_ = std::make_unique<Padded>(data);
+    out_.clear();
+    return rewriter.append(out_, data_->view());
+  }
+  scan::Scanner scanner_;
+  std::unique_ptr<Padded> data_;  // the rewriter's text is a view into it
+  std::string out_;
+};
+
+using Chunks = ChunkTest;
+
+TEST_F(Chunks, become_events_of_the_gateway) {
+  auto rewriter = fresh();
+  EXPECT_EQ(append(rewriter, R"({"id":"c1","model":"n","choices":[{"delta":{"content":"hi"}}]})"), Kind::chunk);
+  EXPECT_EQ(out_, "data: {\"id\":\"ID\",\"model\":\"MODEL\",\"choices\":[{\"delta\":{\"content\":\"hi\"}}]}\n\n");
+  EXPECT_EQ(rewriter.text(), "hi");
+}
+
+TEST_F(Chunks, are_rewritten_by_their_shape_as_they_are_in_full) {
+  static constexpr std::string_view kPieces[] = {"a",
+                                                 " ",
+                                                 "word",
+                                                 "\\n",
+                                                 "\\\"",
+                                                 "\\\\",
+                                                 "é",
+                                                 "日本",
+                                                 "}",
+                                                 "]}",
+                                                 "{",
+                                                 ",",
+                                                 "'",
+                                                 "\\u00e9",
+                                                 "\\ud83d\\ude00",
+                                                 "\\t",
+                                                 "\"},\"x\":{\"content\":\"",
+                                                 "\\",
+                                                 "\"",
+                                                 "\x01",
+                                                 "\x7f",
+                                                 "\xC3"};
+  std::mt19937_64 rng(1);
+  auto learned = fresh();
+  for (int round = 0; round < 5'000; ++round) {
+    std::string text;
+    for (auto left = rng() % 4; left > 0; --left) text += kPieces[rng() % std::size(kPieces)];
+    const auto data = chunk(text);
+    auto full = fresh();
+    const auto full_kind = append(full, data);
+    const auto full_out = out_;
+    const std::string full_text(full.text());
+    const auto kind = append(learned, data);
+    ASSERT_EQ(kind, full_kind) << data;
+    ASSERT_EQ(out_, full_out) << data;
+    if (kind != Kind::chunk) continue;
+    ASSERT_EQ(learned.text(), full_text) << data;
+    ASSERT_EQ(learned.scan().text_bytes, full.scan().text_bytes) << data;
+    ASSERT_EQ(learned.scan().choices, full.scan().choices) << data;
+    ASSERT_EQ(learned.scan().finished_choices, full.scan().finished_choices) << data;
+    ASSERT_EQ(learned.scan().usage.found(), full.scan().usage.found()) << data;
+  }
+}
+
+TEST_F(Chunks, of_another_shape_are_read_in_full) {
+  auto rewriter = fresh();
+  append(rewriter, chunk("one"));
+  append(rewriter, chunk("two"));
+  EXPECT_EQ(append(rewriter, R"({"id":"c1","model":"n","choices":[{"delta":{},"finish_reason":"stop"}]})"),
+            Kind::chunk);
+  EXPECT_EQ(rewriter.scan().finished_choices, 1U);
+  EXPECT_EQ(rewriter.text(), "");
+  EXPECT_EQ(append(rewriter, chunk("three")), Kind::chunk);
+  EXPECT_EQ(rewriter.text(), "three");
+}
+
+TEST_F(Chunks, that_were_cut_in_their_text_are_bad) {
+  auto rewriter = fresh();
+  append(rewriter, chunk("one"));
+  const auto whole = chunk("two");
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    ASSERT_EQ(append(rewriter, whole.substr(0, size)), Kind::bad) << size;
+    ASSERT_EQ(out_, "");
+  }
+}
+
+TEST_F(Chunks, hide_usage_that_the_client_did_not_ask_for) {
+  auto rewriter = fresh(true);
+  EXPECT_EQ(append(rewriter, R"({"id":"c","model":"n","choices":[{"delta":{"content":"x"}}],"usage":)"
+                             R"({"prompt_tokens":3,"completion_tokens":1}})"),
+            Kind::chunk);
+  EXPECT_EQ(out_.find("prompt_tokens"), std::string::npos);
+  EXPECT_EQ(rewriter.scan().counts.prompt_tokens, 3U);
+}
+
+TEST_F(Chunks, with_nothing_but_usage_are_told_apart) {
+  auto rewriter = fresh(true);
+  EXPECT_EQ(append(rewriter, R"({"id":"c","model":"n","choices":[],"usage":{"prompt_tokens":3}})"), Kind::usage_only);
+  EXPECT_EQ(out_, R"({"id":"ID","model":"MODEL","choices":[],"usage":{"prompt_tokens":3}})");
+}
+
+TEST_F(Chunks, that_are_errors_are_not_passed_on) {
+  auto rewriter = fresh();
+  EXPECT_EQ(append(rewriter, R"({"error":{"message":"secret path"}})"), Kind::error);
+  EXPECT_EQ(out_, "");
+}
+
+TEST_F(Chunks, that_are_no_chunks_are_bad) {
+  auto rewriter = fresh();
+  for (const std::string_view data : {"", "{}", "[]", "hello", "{\"choices\":", R"({"object":"list","data":[]})"}) {
+    EXPECT_EQ(append(rewriter, data), Kind::bad) << data;
+    EXPECT_EQ(out_, "");
+  }
+}
+
+TEST_F(Chunks, with_white_space_behind_them_are_rewritten_alike) {
+  auto rewriter = fresh();
+  append(rewriter, chunk("same") + " \n");
+  const auto first = out_;
+  EXPECT_TRUE(json::accept(first.substr(6))) << first;
+  append(rewriter, chunk("same") + " \n");
+  EXPECT_EQ(out_, first);
+}
+
+TEST_F(Chunks, with_line_breaks_between_their_members_are_one_event) {
+  auto rewriter = fresh();
+  for (const std::string_view text : {"a", "b", "c\\n"}) {
+    const auto data = "{\n\"id\":\"c1\",\r\"model\":\"n\",\n\"choices\":[{\"delta\":{\"content\":\"" +
+                      std::string(text) + "\"}\r\n}]\n}";
+    EXPECT_EQ(append(rewriter, data), Kind::chunk);
+    const std::string_view event = out_;
+    ASSERT_TRUE(event.ends_with("\n\n"));
+    EXPECT_EQ(event.substr(0, event.size() - 2).find_first_of("\r\n"), std::string_view::npos) << out_;
+  }
+}
+
+}  // namespace
+}  // namespace turnpike::relay
