@@ -258,7 +258,9 @@ Gateway::~Gateway() = default;
 
 Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::Config config) {
   std::error_code failed;
-  fs::create_directories(config.data_dir, failed);
+  if (fs::create_directories(config.data_dir, failed)) {
+    fs::permissions(config.data_dir, fs::perms::owner_all, failed);  // the ledger and the admin token are nobody else's
+  }
   if (failed) return fail(Fault::internal_error, "cannot make the folder " + config.data_dir + ": " + failed.message());
   auto dialects = dialect::Dialects::load(config.network.dialects_dir, config.network.default_dialect);
   if (!dialects) return fail(Fault::internal_error, dialects.error().front());

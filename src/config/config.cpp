@@ -51,7 +51,6 @@ Http read_http(const Json& from) {
           .max_head_bytes = count(from, "max_head_bytes"),
           .max_body_bytes = count(from, "max_body_bytes"),
           .max_body_memory_bytes = count(from, "max_body_memory_bytes"),
-          .max_pipelined_bytes = count(from, "max_pipelined_bytes"),
           .head_timeout = millis(from, "head_timeout_ms"),
           .body_timeout = millis(from, "body_timeout_ms"),
           .idle_timeout = millis(from, "idle_timeout_ms"),

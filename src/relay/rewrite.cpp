@@ -56,6 +56,8 @@ EditedBody::EditedBody(std::string_view body, const scan::RequestScan& scan, con
     } else if (scan.stream_options.found()) {
       const auto options = whole(body, scan.stream_options);
       edit(options.end() - 1, 0, has_members(body, options.at, options.end() - 1) ? "," : "", "\"include_usage\":true");
+    } else if (scan.stream_options_null.found()) {
+      edit(scan.stream_options_null.at, scan.stream_options_null.size, "{\"include_usage\":true}");
     } else if (!scan.has("stream_options")) {
       add("\"stream_options\":{\"include_usage\":true}");
     }

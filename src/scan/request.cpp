@@ -282,7 +282,10 @@ bool RequestWalk::inputs(string_view key, od::value value) {
 }
 
 bool RequestWalk::stream_options(od::value value) {
-  if (is_null(value)) return true;
+  if (is_null(value)) {
+    scan_.stream_options_null = span_of(token_of(value));
+    return true;
+  }
   od::object object;
   if (value.get_object().get(object)) return bad("stream_options must be an object", "stream_options");
   for (auto item : object) {

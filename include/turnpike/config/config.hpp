@@ -34,7 +34,6 @@ struct Http {
   std::size_t max_head_bytes = 0;
   std::size_t max_body_bytes = 0;
   std::size_t max_body_memory_bytes = 0;  // request bodies of all connections together
-  std::size_t max_pipelined_bytes = 0;
   Milliseconds head_timeout{};
   Milliseconds body_timeout{};
   Milliseconds idle_timeout{};

@@ -45,6 +45,7 @@ struct RequestScan {
   bool continuable = false;       // plain text, one choice, no tools, no structured output, no logprobs
   Span model_span;
   Span stream_options;        // the value, an object: only where it begins
+  Span stream_options_null;   // the value, where it is null
   Span stream_options_usage;  // the value of include_usage in it
   Span messages_span;         // only where the array begins
   Span max_tokens_span;

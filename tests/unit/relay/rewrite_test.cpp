@@ -75,6 +75,7 @@ TEST_F(Edited, asks_for_usage_in_whatever_shape_stream_options_have) {
   EXPECT_EQ(asked(R"(,"stream_options":{"include_usage":false,"x":1})"),
             chat(R"(,"stream_options":{"include_usage":true,"x":1})"));
   EXPECT_EQ(asked(R"(,"stream_options":{"include_usage":null})"), chat(R"(,"stream_options":{"include_usage":true})"));
+  EXPECT_EQ(asked(R"(,"stream_options":null)"), chat(R"(,"stream_options":{"include_usage":true})"));
   EXPECT_EQ(asked(R"(,"stream_options":{"include_usage":true})"), chat(R"(,"stream_options":{"include_usage":true})"));
 }
 
