@@ -62,7 +62,9 @@ std::string offences(const std::function<bool(const std::string&)>& applies, con
 bool any(const std::string& /*path*/) {
   return true;
 }
-bool is_public_header(const std::string& path) { return path.starts_with("include/"); }
+bool is_public_header(const std::string& path) {
+  return path.starts_with("include/");
+}
 bool is_header(const std::string& path) {
   return path.ends_with(".hpp");
 }
