@@ -59,7 +59,13 @@ Client::Client(const std::string& address, std::chrono::milliseconds patience) :
 }
 
 Client::Client(Client&& other) noexcept
-    : socket_(std::exchange(other.socket_, -1)), patience_(other.patience_), buffer_(std::move(other.buffer_)) {}
+    : socket_(std::exchange(other.socket_, -1)),
+      patience_(other.patience_),
+      buffer_(std::move(other.buffer_)),
+      length_(other.length_),
+      chunked_(other.chunked_),
+      ended_(other.ended_),
+      head_only_(other.head_only_) {}
 
 Client::~Client() {
   close();
@@ -129,7 +135,6 @@ Answer Client::read_head() {
     at = next;
   }
   length_.reset();
-  chunk_left_ = 0;
   chunked_ = answer.header("transfer-encoding") == "chunked";
   if (answer.headers.contains("content-length")) length_ = std::stoul(answer.header("content-length"));
   if (head_only_ || answer.status == 204 || answer.status < 200) {

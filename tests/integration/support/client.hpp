@@ -63,7 +63,6 @@ class Client {
   std::chrono::milliseconds patience_;
   std::string buffer_;
   std::optional<std::size_t> length_;
-  std::size_t chunk_left_ = 0;
   bool chunked_ = false;
   bool ended_ = false;
   bool head_only_ = false;

@@ -1,0 +1,152 @@
+// A gateway's life under its operator's signals, and TLS on both sides.
+#include <gmock/gmock.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+
+#include "support/network.hpp"
+
+namespace turnpike::test {
+namespace {
+
+using nlohmann::json;
+
+class Lifecycle : public NetworkTest {
+ protected:
+  void rewrite_config() { std::ofstream(folder.file("turnpike.json")) << config.dump(2); }
+};
+
+TEST_F(Lifecycle, sigterm_lets_a_running_stream_end_and_takes_no_new_one) {
+  add_node();
+  start_gateway();
+  const auto key = create_key("100");
+  auto [client, answer] = open_stream(key, chat("[[sim tokens=40 interval_ms=20]] x", true));
+  ASSERT_TRUE(client.read_until(answer, "\"content\":\" "));
+  gateway->signal(SIGTERM);
+  gateway->wait_for_output("draining");
+  EXPECT_THROW(Client{address}, std::runtime_error);
+  client.read_rest(answer);
+  EXPECT_TRUE(answer.done()) << "what ran is finished";
+  EXPECT_EQ(gateway->wait(), 0);
+  start_gateway();
+  EXPECT_EQ(charges(key).size(), 1U) << "and charged";
+}
+
+TEST_F(Lifecycle, what_runs_past_the_drain_timeout_is_ended_and_charged_for_what_was_relayed) {
+  auto& node = add_node();
+  config["drain_timeout_ms"] = 300;
+  start_gateway();
+  const auto key = create_key("100");
+  auto [client, answer] = open_stream(key, chat("[[sim tokens=100000 ignore_max_tokens=1 interval_ms=20]] x", true));
+  ASSERT_TRUE(client.read_until(answer, "\"content\":\" "));
+  gateway->signal(SIGTERM);
+  client.read_rest(answer);
+  EXPECT_FALSE(answer.done());
+  EXPECT_EQ(gateway->wait(), 0);
+  EXPECT_TRUE(eventually([&] { return node.stats()["in_flight"] == 0; }));
+  start_gateway();
+  const auto rows = charges(key);
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0]["basis"], "relayed");
+}
+
+TEST_F(Lifecycle, sighup_takes_models_prices_and_nodes_while_requests_run) {
+  add_node();
+  start_gateway();
+  const auto key = create_key("100");
+  auto [client, answer] = open_stream(key, chat("[[sim tokens=30 interval_ms=20]] x", true));
+  ASSERT_TRUE(client.read_until(answer, "content"));
+  config["models"].push_back(config["models"][0]);
+  config["models"][1]["id"] = "m-2";
+  config["nodes"][0]["models"] = {"m-1", "m-2"};
+  rewrite_config();
+  gateway->signal(SIGHUP);
+  EXPECT_TRUE(eventually([&] { return get(key, "/v1/models")["data"].size() == 2; }));
+  auto body = chat("x");
+  body["model"] = "m-2";
+  EXPECT_EQ(ask(key, body).status, 200);
+  client.read_rest(answer);
+  EXPECT_TRUE(answer.done());
+}
+
+TEST_F(Lifecycle, a_faulty_or_too_large_change_is_not_taken_at_all) {
+  add_node();
+  start_gateway();
+  const auto key = create_key("100");
+  config["models"][0]["id"] = "m-other";
+  config["nodes"][0]["models"] = {"m-other"};
+  config["nodes"][0]["capacity"] = -1;
+  rewrite_config();
+  gateway->signal(SIGHUP);
+  gateway->wait_for_output("not reloaded: ");
+  config["nodes"][0]["capacity"] = 1;
+  config["listen"] = "127.0.0.1:1";
+  rewrite_config();
+  gateway->signal(SIGHUP);
+  gateway->wait_for_output("/listen");
+  EXPECT_EQ(get(key, "/v1/models")["data"][0]["id"], "m-1");
+  EXPECT_EQ(ask(key, chat("x")).status, 200);
+}
+
+TEST_F(Lifecycle, faults_of_a_configuration_are_named_all_at_once) {
+  config["models"][0]["context_window"] = "big";
+  config["surprise"] = 1;
+  rewrite_config();
+  const auto checked =
+      run({std::string(TURNPIKE_BINARY_DIR) + "/turnpike", "config", "check", folder.file("turnpike.json")},
+          folder.file("check.log"));
+  EXPECT_NE(checked.code, 0);
+  EXPECT_THAT(checked.output, testing::HasSubstr("/models/0/context_window"));
+  EXPECT_THAT(checked.output, testing::HasSubstr("/surprise"));
+}
+
+// One gateway is the other's node, over TLS, with a key of its own.
+TEST_F(Lifecycle, tls_is_spoken_to_clients_and_to_nodes_whose_certificates_are_checked) {
+  const auto certificate = folder.file("cert.pem");
+  const auto made =
+      run({"/usr/bin/openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder.file("key.pem"),
+           "-out", certificate, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"},
+          folder.file("openssl.log"));
+  ASSERT_EQ(made.code, 0) << made.output;
+  add_node();
+  config["tls"] = {{"certificate_file", certificate}, {"private_key_file", folder.file("key.pem")}};
+  start_gateway();
+  const auto inner_key = create_key("100");
+  const auto inner_port = address.substr(address.rfind(':'));
+  const auto inner = std::move(gateway);
+
+  config.erase("tls");
+  config["data_dir"] = folder.file("outer");
+  config["nodes"] = {{{"id", "inner"},
+                      {"url", "https://localhost" + inner_port + "/v1"},
+                      {"models", {"m-1"}},
+                      {"capacity", 8},
+                      {"api_key_file", folder.file("inner.key")}}};
+  std::ofstream(folder.file("inner.key")) << inner_key;
+  const auto start_outer = [&](const std::string& trusted) {
+    rewrite_config();
+    gateway =
+        std::make_unique<Child>(std::vector<std::string>{std::string(TURNPIKE_BINARY_DIR) + "/turnpike", "serve",
+                                                         "--config", folder.file("turnpike.json")},
+                                folder.file("gateway.log"), ChildOptions{.environment = {{"SSL_CERT_FILE", trusted}}});
+    gateway->wait_for_output("admin on http://");
+    address = json::parse(std::ifstream(folder.file("outer/listening.json")))["listen"];
+  };
+  start_outer(certificate);
+  const auto key = create_key("100");
+  const auto whole = ask(key, chat("x"));
+  EXPECT_EQ(whole.status, 200) << whole.body;
+  EXPECT_EQ(whole.json()["metadata"]["node_id"], "inner");
+  EXPECT_TRUE(ask(key, chat("x", true)).done());
+  EXPECT_EQ(stop_gateway(), 0);
+  // A certificate that nobody vouches for is no node.
+  start_outer("/dev/null");
+  EXPECT_NE(ask(key, chat("x")).status, 200);
+  EXPECT_EQ(stop_gateway(), 0);
+  inner->signal(SIGTERM);
+  EXPECT_EQ(inner->wait(), 0);
+}
+
+}  // namespace
+}  // namespace turnpike::test
