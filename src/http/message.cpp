@@ -50,7 +50,7 @@ std::optional<std::string_view> Fields::find(std::string_view name) const {
 void Fields::rebase(std::ptrdiff_t by) {
   for (auto& field : fields_) {
     field.name = {field.name.data() + by, field.name.size()};
-    field.value = {field.value.data() + by, field.value.size()};
+    if (field.value.data() != nullptr) field.value = {field.value.data() + by, field.value.size()};
   }
 }
 

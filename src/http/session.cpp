@@ -252,7 +252,9 @@ bool Session::grow_for_body(std::size_t bytes) {
   // By what has come, not by what was announced: a header alone takes no memory.
   in_.make_room(std::max<std::size_t>(std::min(missing, in_.size()), 1024));
   const auto moved = in_.data() - before;
-  const auto shift = [moved](std::string_view& view) { view = {view.data() + moved, view.size()}; };
+  const auto shift = [moved](std::string_view& view) {
+    if (view.data() != nullptr) view = {view.data() + moved, view.size()};
+  };
   shift(request_.method);
   shift(request_.target);
   shift(request_.path);

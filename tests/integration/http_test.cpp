@@ -10,6 +10,7 @@ namespace turnpike::test {
 namespace {
 
 using nlohmann::json;
+using namespace std::string_literals;
 
 class Http : public NetworkTest {
  protected:
@@ -59,7 +60,7 @@ TEST_F(Http, a_malformed_head_is_refused_and_the_connection_ends) {
     EXPECT_EQ(client.read_answer().status, 400) << head;
     EXPECT_TRUE(client.at_end()) << head;
   }
-  EXPECT_EQ(raw(std::string("GET /he\0alth HTTP/1.1\r\nHost: t\r\n\r\n", 38)).status, 400);
+  EXPECT_EQ(raw("GET /he\0alth HTTP/1.1\r\nHost: t\r\n\r\n"s).status, 400);
 }
 
 TEST_F(Http, paths_methods_types_and_sizes_have_their_answers) {

@@ -29,10 +29,10 @@ struct RelayLimits {
   std::chrono::milliseconds first_token_timeout{60'000};
   std::chrono::milliseconds between_tokens_timeout{30'000};
   std::chrono::milliseconds keep_alive_interval{15'000};
-  std::size_t max_answer_bytes = 16 << 20;  // of a whole answer
-  std::size_t max_stream_bytes = 64 << 20;
-  std::size_t max_event_bytes = 1 << 20;
-  std::size_t max_node_head_bytes = 16 * 1024;
+  std::size_t max_answer_bytes = std::size_t{16} << 20U;  // of a whole answer
+  std::size_t max_stream_bytes = std::size_t{64} << 20U;
+  std::size_t max_event_bytes = std::size_t{1} << 20U;
+  std::size_t max_node_head_bytes = std::size_t{16} * 1024;
   std::size_t attempts = 3;  // before the first byte, the first one among them
   bool continuation = true;
   std::size_t max_continued_bytes =
