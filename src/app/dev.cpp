@@ -107,6 +107,7 @@ class SimulatedNode {
     }
     ::close(out[1]);
     FILE* lines = ::fdopen(out[0], "r");
+    if (lines == nullptr) return std::nullopt;
     std::array<char, 256> line{};
     const bool read = std::fgets(line.data(), line.size(), lines) != nullptr;
     std::fclose(lines);
