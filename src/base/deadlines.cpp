@@ -29,7 +29,7 @@ void Deadline::unlink() {
 }
 
 Deadlines::Deadlines(boost::asio::any_io_executor executor, const Clock& clock)
-    : clock_(clock), timer_(std::move(executor)), slots_(kSlots), current_(tick_of(clock.now())) {}
+    : clock_(clock), timer_(executor), slots_(kSlots), current_(tick_of(clock.now())) {}
 
 void Deadlines::link(Deadline& entry) {
   if (linked_ == 0) current_ = std::max(current_, tick_of(clock_.now()));
