@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <stdexcept>
@@ -12,6 +13,77 @@ namespace {
 
 const unsigned char* bytes_of(std::string_view text) {
   return static_cast<const unsigned char*>(static_cast<const void*>(text.data()));
+}
+
+std::optional<unsigned> hex_digit(char c) {
+  if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
+  if (c >= 'a' && c <= 'f') return static_cast<unsigned>(c - 'a' + 10);
+  if (c >= 'A' && c <= 'F') return static_cast<unsigned>(c - 'A' + 10);
+  return std::nullopt;
+}
+
+constexpr std::string_view kBase58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+// The digits of a number in one base as digits in another, the largest first, without zeros at the front.
+std::string change_base(std::string_view digits, unsigned from, unsigned to) {
+  std::string out;  // the smallest first
+  for (const char digit : digits) {
+    unsigned carry = static_cast<unsigned char>(digit);
+    for (char& place : out) {
+      carry += static_cast<unsigned char>(place) * from;
+      place = static_cast<char>(carry % to);
+      carry /= to;
+    }
+    for (; carry > 0; carry /= to) out += static_cast<char>(carry % to);
+  }
+  std::ranges::reverse(out);
+  return out;
+}
+
+// A number of exactly `width` digits at the front of `text`, which loses them.
+std::optional<int> take_number(std::string_view& text, std::size_t width) {
+  if (text.size() < width) return std::nullopt;
+  int value = 0;
+  for (const char c : text.substr(0, width)) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = value * 10 + (c - '0');
+  }
+  text.remove_prefix(width);
+  return value;
+}
+
+// One of `wanted` at the front of `text`, which loses it.
+std::optional<char> take_one_of(std::string_view& text, std::string_view wanted) {
+  if (text.empty() || !wanted.contains(text.front())) return std::nullopt;
+  const char taken = text.front();
+  text.remove_prefix(1);
+  return taken;
+}
+
+// What follows the seconds of a time: the fraction, if any.
+std::optional<std::chrono::microseconds> take_fraction(std::string_view& text) {
+  std::chrono::microseconds fraction(0);
+  if (!take_one_of(text, ".")) return fraction;
+  if (text.empty() || text.front() < '0' || text.front() > '9') return std::nullopt;
+  std::chrono::microseconds place(100'000);
+  while (const auto digit = take_number(text, 1)) {
+    fraction += place * *digit;
+    place /= 10;
+  }
+  return fraction;
+}
+
+// How far a local time is ahead of UTC: "Z", "+02:00".
+std::optional<std::chrono::minutes> take_offset(std::string_view& text) {
+  const auto sign = take_one_of(text, "Zz+-");
+  if (!sign) return std::nullopt;
+  if (*sign == 'Z' || *sign == 'z') return std::chrono::minutes(0);
+  const auto hours = take_number(text, 2);
+  const bool colon = take_one_of(text, ":").has_value();
+  const auto minutes = take_number(text, 2);
+  if (!hours || !colon || !minutes || *hours > 23 || *minutes > 59) return std::nullopt;
+  const std::chrono::minutes ahead = std::chrono::hours(*hours) + std::chrono::minutes(*minutes);
+  return *sign == '+' ? ahead : -ahead;
 }
 
 }  // namespace
@@ -50,6 +122,19 @@ std::string to_hex(std::string_view bytes) {
   return out;
 }
 
+std::optional<std::string> from_hex(std::string_view text) {
+  if (text.size() % 2 != 0) return std::nullopt;
+  std::string out;
+  out.reserve(text.size() / 2);
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    const auto high = hex_digit(text[i]);
+    const auto low = hex_digit(text[i + 1]);
+    if (!high || !low) return std::nullopt;
+    out += static_cast<char>(*high << 4 | *low);
+  }
+  return out;
+}
+
 std::string to_base64(std::string_view bytes) {
   std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');
   const int length = EVP_EncodeBlock(static_cast<unsigned char*>(static_cast<void*>(out.data())), bytes_of(bytes),
@@ -72,6 +157,25 @@ std::optional<std::string> from_base64(std::string_view text) {
   return out;
 }
 
+std::string to_base58(std::string_view bytes) {
+  const std::size_t zeros = std::min(bytes.find_first_not_of('\0'), bytes.size());
+  std::string out = change_base(bytes, 256, 58);
+  for (char& digit : out) digit = kBase58[static_cast<unsigned char>(digit)];
+  return out.insert(0, zeros, kBase58.front());
+}
+
+std::optional<std::string> from_base58(std::string_view text) {
+  std::string digits;
+  digits.reserve(text.size());
+  for (const char c : text) {
+    const auto value = kBase58.find(c);
+    if (value == std::string_view::npos) return std::nullopt;
+    digits += static_cast<char>(value);
+  }
+  const std::size_t zeros = std::min(text.find_first_not_of(kBase58.front()), text.size());
+  return change_base(digits, 58, 256).insert(0, zeros, '\0');
+}
+
 bool equal_in_constant_time(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
@@ -89,6 +193,33 @@ std::string rfc3339(std::int64_t unix_micros) {
                     static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
                     static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
   return {out.data(), static_cast<std::size_t>(length)};
+}
+
+std::optional<std::int64_t> parse_rfc3339(std::string_view text) {
+  using namespace std::chrono;
+  struct Part {
+    std::size_t width;
+    std::string_view ends_in;
+  };
+  constexpr Part kParts[] = {{4, "-"}, {2, "-"}, {2, "Tt"}, {2, ":"}, {2, ":"}, {2, ""}};
+  std::array<int, std::size(kParts)> numbers{};
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    const auto number = take_number(text, kParts[i].width);
+    if (!number || (!kParts[i].ends_in.empty() && !take_one_of(text, kParts[i].ends_in))) return std::nullopt;
+    numbers[i] = *number;
+  }
+  const auto [years, months, days_of_month, hour, minute, second] = numbers;
+  const year_month_day date{year(years), month(static_cast<unsigned>(months)),
+                            day(static_cast<unsigned>(days_of_month))};
+  // A leap second is taken for the one after it: Unix time has none.
+  if (!date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  const auto fraction = take_fraction(text);
+  if (!fraction) return std::nullopt;
+  const auto ahead = take_offset(text);
+  if (!ahead || !text.empty()) return std::nullopt;
+  const sys_time<microseconds> at =
+      sys_days(date) + hours(hour) + minutes(minute) + seconds(second) + *fraction - *ahead;
+  return at.time_since_epoch().count();
 }
 
 }  // namespace turnpike

@@ -14,13 +14,22 @@ using Sha256 = std::array<std::uint8_t, 32>;
 
 [[nodiscard]] Sha256 sha256(std::string_view bytes);
 [[nodiscard]] std::string to_hex(std::string_view bytes);                     // lower case
+[[nodiscard]] std::optional<std::string> from_hex(std::string_view text);     // either case; nullopt when malformed
 [[nodiscard]] std::string to_base64(std::string_view bytes);                  // RFC 4648, section 4, padded
 [[nodiscard]] std::optional<std::string> from_base64(std::string_view text);  // strict; nullopt when malformed
+
+// Base58 as Bitcoin and Solana write it: no 0, O, I and l; a zero byte at the front is a 1. The time grows with the
+// square of the length: bound it. nullopt when malformed.
+[[nodiscard]] std::string to_base58(std::string_view bytes);
+[[nodiscard]] std::optional<std::string> from_base58(std::string_view text);
 
 // True when both are equal; takes the same time wherever they differ.
 [[nodiscard]] bool equal_in_constant_time(std::string_view a, std::string_view b);
 
 // The time as RFC 3339 in UTC with milliseconds: 2026-03-13T12:00:00.000Z.
 [[nodiscard]] std::string rfc3339(std::int64_t unix_micros);
+
+// Any date-time of RFC 3339 (section 5.6) as microseconds of Unix time; what is finer is cut. nullopt when malformed.
+[[nodiscard]] std::optional<std::int64_t> parse_rfc3339(std::string_view text);
 
 }  // namespace turnpike
