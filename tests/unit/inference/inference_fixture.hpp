@@ -1,0 +1,115 @@
+// A catalogue of a few models, an account with credits, and nodes that play a script.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/loop.hpp"
+#include "common/padded.hpp"
+#include "common/temp_folder.hpp"
+#include "scripted_relay.hpp"
+#include "turnpike/inference/inference.hpp"
+#include "turnpike/storage/sqlite.hpp"
+
+namespace turnpike::inference::test {
+
+// One prompt token costs 1'000 nano-dollars, one completion token 2'000.
+inline constexpr ledger::Price kPrice{.prompt_per_million = ledger::Money::nanousd(1'000'000'000),
+                                      .completion_per_million = ledger::Money::nanousd(2'000'000'000)};
+constexpr std::int64_t cost(std::uint64_t prompt, std::uint64_t completion) {
+  return static_cast<std::int64_t>(prompt * 1'000 + completion * 2'000);
+}
+
+class InferenceTest : public testing::Test {
+ protected:
+  static constexpr std::int64_t kBalance = 1'000'000'000;
+
+  void SetUp() override {
+    auto opened = storage::open_sqlite(
+        loop.executor(), {.file = folder.file("turnpike.db"), .allow_commit = [this] { return commits.load(); }});
+    ASSERT_TRUE(opened) << opened.error().message;
+    database = std::move(*opened);
+    ledger = ledger::Ledger::open(*database, clock, {}).value();
+    account = account_with(kBalance);
+    catalogue.assign({model("m-1"), vision("m-eye"), embedder("m-vec")});
+    relay::test::playing = &script;
+  }
+  void TearDown() override {
+    relay::test::playing = nullptr;
+    ledger = nullptr;
+    database = nullptr;
+  }
+
+  static Model model(std::string id) {
+    Model made;
+    made.id = std::move(id);
+    made.max_output_tokens = 4'096;
+    made.price = kPrice;
+    return made;
+  }
+  static Model vision(std::string id) {
+    Model made = model(std::move(id));
+    made.vision = true;
+    return made;
+  }
+  static Model embedder(std::string id) {
+    Model made = model(std::move(id));
+    made.chat = made.completion = false;
+    made.embeddings = true;
+    return made;
+  }
+
+  ledger::AccountId account_with(std::int64_t nanousd) {
+    const auto made = loop.run(ledger->create_account("test")).value().id;
+    if (nanousd > 0) EXPECT_TRUE(loop.run(ledger->grant(made, ledger::Money::nanousd(nanousd), "for a test")));
+    return made;
+  }
+  Inference& inference() {
+    if (!made_) made_ = std::make_unique<Inference>(catalogue, *ledger, relay_, scanner, clock, limits);
+    return *made_;
+  }
+  // Checks `body` and holds its price, as a request in `dialect`.
+  Result<Job> prepare(std::string_view body, scan::RequestKind kind = scan::RequestKind::chat,
+                      std::string_view dialect = "drm3") {
+    return inference().prepare({.kind = kind,
+                                .body = bodies.emplace_back(body).view(),
+                                .dialect = *dialects.by_id(dialect),
+                                .account = account,
+                                .request_id = "req_1",
+                                .client_gone = {}});
+  }
+  std::int64_t held() { return (ledger->balance(account) - ledger->available(account)).nanousd(); }
+  std::int64_t spent() { return kBalance - ledger->balance(account).nanousd(); }
+  // The newest line of the account's history.
+  ledger::Entry newest() { return loop.run(ledger->history(account, 1, {})).value().entries.at(0); }
+
+  turnpike::test::TempFolder folder;
+  turnpike::test::Loop loop;
+  HeldClock clock;
+  std::atomic<bool> commits = true;
+  std::unique_ptr<storage::Database> database;
+  std::unique_ptr<ledger::Ledger> ledger;
+  ledger::AccountId account = 0;
+  dialect::Dialects dialects = dialect::Dialects::load("", "dria").value();
+  Catalogue catalogue;
+  scan::Scanner scanner;
+  InferenceLimits limits;
+  relay::test::Script script;
+  std::deque<turnpike::test::Padded> bodies;
+
+ private:
+  Deadlines deadlines_{loop.executor(), clock};
+  scheduler::NodeRegistry registry_{{}, 7};
+  scheduler::Scheduler scheduler_{loop.executor(), deadlines_, registry_, {}};
+  relay::NodeClient nodes_{loop.executor(), deadlines_, {}};
+  relay::Relay relay_{loop.executor(), deadlines_, scheduler_, nodes_, scanner, {}};
+  std::unique_ptr<Inference> made_;
+};
+
+}  // namespace turnpike::inference::test
