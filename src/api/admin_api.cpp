@@ -181,7 +181,10 @@ void AdminApi::add_routes(http::Router& router) {
 }
 
 void AdminApi::route(http::Router& router, http::Verb verb, std::string_view path, Work work) {
-  router.add(verb, path, [this, work](http::Exchange& exchange) { return handle(exchange, work); });
+  router.add(verb, path, [this, work](http::Exchange& exchange) -> awaitable<void> {
+    const auto response = co_await answer(exchange.request(), work);
+    co_await exchange.send(response);
+  });
 }
 
 bool AdminApi::may_enter(const http::Request& request) const {
@@ -190,9 +193,9 @@ bool AdminApi::may_enter(const http::Request& request) const {
   return authorization.starts_with(kScheme) && equal_in_constant_time(authorization.substr(kScheme.size()), token_);
 }
 
-awaitable<void> AdminApi::handle(http::Exchange& exchange, Work work) {
+awaitable<http::Response> AdminApi::answer(const http::Request& request, Work work) {
   Result<json> result = fail(Fault::invalid_api_key, "the admin token is needed: it is in DATA_DIR/admin.token");
-  if (may_enter(exchange.request())) result = co_await (this->*work)(exchange.request());
+  if (may_enter(request)) result = co_await (this->*work)(request);
   http::Response response;
   if (result) {
     response.body = result->dump();
@@ -201,7 +204,7 @@ awaitable<void> AdminApi::handle(http::Exchange& exchange, Work work) {
     response.status = body.status;
     response.body = body.body;
   }
-  co_await exchange.send(response);
+  co_return response;
 }
 
 Result<ledger::AccountId> AdminApi::account_named(const std::string& public_id, std::string_view member) const {

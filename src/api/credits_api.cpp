@@ -77,35 +77,32 @@ awaitable<Result<ledger::HistoryPage>> read_history(ledger::Ledger& ledger, ledg
 }
 
 void CreditsApi::add_routes(http::Router& router) {
-  router.add(http::Verb::get, "/v1/credits/balance", [this](http::Exchange& exchange) { return balance(exchange); });
-  router.add(http::Verb::get, "/v1/credits/history", [this](http::Exchange& exchange) { return history(exchange); });
+  router.add(http::Verb::get, "/v1/credits/balance", [this](http::Exchange& exchange) -> awaitable<void> {
+    const auto response = balance(exchange.request());
+    co_await exchange.send(response);
+  });
+  router.add(http::Verb::get, "/v1/credits/history", [this](http::Exchange& exchange) -> awaitable<void> {
+    const auto response = co_await history(exchange.request());
+    co_await exchange.send(response);
+  });
 }
 
-awaitable<void> CreditsApi::balance(http::Exchange& exchange) {
-  const auto caller = guard_.identify(exchange.request(), identity::Scope::usage_read);
+http::Response CreditsApi::balance(const http::Request& request) const {
+  const auto caller = guard_.identify(request, identity::Scope::usage_read);
+  if (!caller) return guard_.refuse(&request, caller.error());
   http::Response response;
-  if (caller) {
-    response.body = render_balance(ledger_, caller->account).dump();
-  } else {
-    response = guard_.refuse(&exchange.request(), caller.error());
-  }
-  co_await exchange.send(response);
+  response.body = render_balance(ledger_, caller->account).dump();
+  return response;
 }
 
-awaitable<void> CreditsApi::history(http::Exchange& exchange) {
-  const auto caller = guard_.identify(exchange.request(), identity::Scope::usage_read);
-  if (!caller) {
-    co_await exchange.send(guard_.refuse(&exchange.request(), caller.error()));
-    co_return;
-  }
-  const auto page = co_await read_history(ledger_, caller->account, exchange.request());
+awaitable<http::Response> CreditsApi::history(const http::Request& request) const {
+  const auto caller = guard_.identify(request, identity::Scope::usage_read);
+  if (!caller) co_return guard_.refuse(&request, caller.error());
+  const auto page = co_await read_history(ledger_, caller->account, request);
+  if (!page) co_return guard_.refuse(&request, page.error());
   http::Response response;
-  if (page) {
-    response.body = render_history(*page).dump();
-  } else {
-    response = guard_.refuse(&exchange.request(), page.error());
-  }
-  co_await exchange.send(response);
+  response.body = render_history(*page).dump();
+  co_return response;
 }
 
 }  // namespace turnpike::api

@@ -1,5 +1,6 @@
 #include "turnpike/api/models_api.hpp"
 
+#include <boost/asio/awaitable.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -40,8 +41,14 @@ std::string credits(ledger::Money money) {
 }  // namespace
 
 void ModelsApi::add_routes(http::Router& router) {
-  router.add(http::Verb::get, "/v1/models", [this](http::Exchange& exchange) { return list(exchange); });
-  router.add(http::Verb::get, "/v1/models/{id}", [this](http::Exchange& exchange) { return get(exchange); });
+  router.add(http::Verb::get, "/v1/models", [this](http::Exchange& exchange) -> awaitable<void> {
+    const auto response = list(exchange.request());
+    co_await exchange.send(response);
+  });
+  router.add(http::Verb::get, "/v1/models/{id}", [this](http::Exchange& exchange) -> awaitable<void> {
+    const auto response = get(exchange.request());
+    co_await exchange.send(response);
+  });
 }
 
 json ModelsApi::render(const inference::Model& model, const Caller& caller, std::string_view pool) const {
@@ -78,41 +85,34 @@ json ModelsApi::render(const inference::Model& model, const Caller& caller, std:
   return out;
 }
 
-awaitable<void> ModelsApi::list(http::Exchange& exchange) {
-  const auto caller = guard_.identify(exchange.request(), identity::Scope::models_read);
-  if (!caller) {
-    co_await exchange.send(guard_.refuse(&exchange.request(), caller.error()));
-    co_return;
-  }
-  const auto pool = pool_of(exchange.request());
+http::Response ModelsApi::list(const http::Request& request) const {
+  const auto caller = guard_.identify(request, identity::Scope::models_read);
+  if (!caller) return guard_.refuse(&request, caller.error());
+  const auto pool = pool_of(request);
   json data = json::array();
   for (const auto& model : catalogue_.all()) {
     if (auto rendered = render(*model, *caller, pool); !rendered.is_null()) data.push_back(std::move(rendered));
   }
   http::Response response;
   response.body = json{{"object", "list"}, {"data", std::move(data)}}.dump();
-  co_await exchange.send(response);
+  return response;
 }
 
-awaitable<void> ModelsApi::get(http::Exchange& exchange) {
-  const auto caller = guard_.identify(exchange.request(), identity::Scope::models_read);
-  if (!caller) {
-    co_await exchange.send(guard_.refuse(&exchange.request(), caller.error()));
-    co_return;
-  }
-  const auto& id = exchange.request().parameters.front();
+http::Response ModelsApi::get(const http::Request& request) const {
+  const auto caller = guard_.identify(request, identity::Scope::models_read);
+  if (!caller) return guard_.refuse(&request, caller.error());
+  const auto& id = request.parameters.front();
   const auto model = catalogue_.find(id);
-  const json rendered = model ? render(*model, *caller, pool_of(exchange.request())) : json(nullptr);
+  const json rendered = model ? render(*model, *caller, pool_of(request)) : json(nullptr);
   if (rendered.is_null()) {
     const Error error{.fault = Fault::model_not_found,
                       .message = "the model " + id.substr(0, 200) + (model ? " has no live node" : " does not exist"),
                       .param = "model"};
-    co_await exchange.send(guard_.refuse(&exchange.request(), error));
-    co_return;
+    return guard_.refuse(&request, error);
   }
   http::Response response;
   response.body = rendered.dump();
-  co_await exchange.send(response);
+  return response;
 }
 
 }  // namespace turnpike::api

@@ -1,5 +1,6 @@
 #include "turnpike/api/status_api.hpp"
 
+#include <boost/asio/awaitable.hpp>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -45,6 +46,17 @@ http::Response StatusApi::ready() const {
   return response;
 }
 
+http::Response StatusApi::well_known() const {
+  http::Response response;
+  response.body = json{
+      {"name", identity_.name},
+      {"version", identity_.version},
+      {"dialects", identity_.dialects},
+      {"receipt_keys",
+       json::array()}}.dump();
+  return response;
+}
+
 void StatusApi::add_routes(http::Router& router, bool with_metrics) {
   const auto route = [&](std::string_view path, std::function<http::Response()> answer) {
     router.add(http::Verb::get, path, [answer = std::move(answer)](http::Exchange& exchange) -> awaitable<void> {
@@ -59,16 +71,7 @@ void StatusApi::add_routes(http::Router& router, bool with_metrics) {
     response.body = R"({"alive":true})";
     return response;
   });
-  route("/.well-known/turnpike", [this] {
-    http::Response response;
-    response.body = json{
-        {"name", identity_.name},
-        {"version", identity_.version},
-        {"dialects", identity_.dialects},
-        {"receipt_keys",
-         json::array()}}.dump();
-    return response;
-  });
+  route("/.well-known/turnpike", [this] { return well_known(); });
   if (with_metrics) {
     route("/metrics", [this] {
       http::Response response;

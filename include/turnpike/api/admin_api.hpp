@@ -36,13 +36,12 @@ class AdminApi {
            const Tiers& tiers, scheduler::NodeRegistry& nodes, const Clock& clock);
   void add_routes(http::Router& router);
 
- private:
   using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
   using Work = Answer (AdminApi::*)(const http::Request& request);
-  void route(http::Router& router, http::Verb verb, std::string_view path, Work work);
-  boost::asio::awaitable<void> handle(http::Exchange& exchange, Work work);
-  [[nodiscard]] bool may_enter(const http::Request& request) const;
+  // What `work` answers, for whoever has the token. `request` must stay valid until then.
+  boost::asio::awaitable<http::Response> answer(const http::Request& request, Work work);
 
+  // The work of each route, without the token.
   Answer create_key(const http::Request& request);
   Answer list_keys(const http::Request& request);
   Answer revoke_key(const http::Request& request);
@@ -52,6 +51,9 @@ class AdminApi {
   Answer list_nodes(const http::Request& request);
   Answer drain_node(const http::Request& request);
 
+ private:
+  void route(http::Router& router, http::Verb verb, std::string_view path, Work work);
+  [[nodiscard]] bool may_enter(const http::Request& request) const;
   [[nodiscard]] Result<ledger::AccountId> account_named(const std::string& public_id, std::string_view member) const;
   boost::asio::awaitable<Result<ledger::AccountId>> account_for_key(const std::string& public_id,
                                                                     const std::string& name);

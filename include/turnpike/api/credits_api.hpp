@@ -26,9 +26,11 @@ class CreditsApi {
   CreditsApi(const Guard& guard, ledger::Ledger& ledger) : guard_(guard), ledger_(ledger) {}
   void add_routes(http::Router& router);
 
+  // The caller's own. `request` must stay valid until the answer is there.
+  [[nodiscard]] http::Response balance(const http::Request& request) const;
+  [[nodiscard]] boost::asio::awaitable<http::Response> history(const http::Request& request) const;
+
  private:
-  boost::asio::awaitable<void> balance(http::Exchange& exchange);
-  boost::asio::awaitable<void> history(http::Exchange& exchange);
 
   const Guard& guard_;
   ledger::Ledger& ledger_;

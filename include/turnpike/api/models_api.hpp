@@ -1,8 +1,8 @@
 // GET /v1/models, GET /v1/models/{id}.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <nlohmann/json_fwd.hpp>
+#include <string_view>
 
 #include "turnpike/api/guard.hpp"
 #include "turnpike/http/router.hpp"
@@ -19,9 +19,12 @@ class ModelsApi {
       : guard_(guard), catalogue_(catalogue), nodes_(nodes), clock_(clock) {}
   void add_routes(http::Router& router);
 
+  // The models that a live node of the pool serves (`?pool=`, else the default one), in the configuration's order.
+  [[nodiscard]] http::Response list(const http::Request& request) const;
+  // The one named by the path. Error: model_not_found.
+  [[nodiscard]] http::Response get(const http::Request& request) const;
+
  private:
-  boost::asio::awaitable<void> list(http::Exchange& exchange);
-  boost::asio::awaitable<void> get(http::Exchange& exchange);
   // Null when no live node of the pool serves it.
   [[nodiscard]] nlohmann::json render(const inference::Model& model, const Caller& caller, std::string_view pool) const;
 

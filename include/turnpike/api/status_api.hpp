@@ -1,7 +1,6 @@
 // GET /health, /livez, /readyz, /metrics, /.well-known/turnpike.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <string>
 #include <vector>
@@ -33,9 +32,12 @@ class StatusApi {
   // `with_metrics`: /metrics is on this listener too.
   void add_routes(http::Router& router, bool with_metrics);
 
- private:
+  // 503 while it drains or cannot write its ledger.
   [[nodiscard]] http::Response health() const;
   [[nodiscard]] http::Response ready() const;
+  [[nodiscard]] http::Response well_known() const;
+
+ private:
   std::function<Status()> status_;
   Identity identity_;
   const telemetry::Metrics& metrics_;

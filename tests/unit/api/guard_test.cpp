@@ -1,0 +1,243 @@
+#include "turnpike/api/guard.hpp"
+
+#include <string>
+#include <utility>
+
+#include "api_fixture.hpp"
+
+namespace turnpike::api {
+namespace {
+
+using identity::Scope;
+using std::chrono::seconds;
+using test::Asked;
+
+class GuardTest : public test::ApiTest {
+ protected:
+  // Why the request is not let in; `error` is empty when it is.
+  std::optional<Error> refusal(const Asked& asked, Scope scope = Scope::chat_write) {
+    const auto caller = guard->identify(asked.request(), scope);
+    if (caller) return std::nullopt;
+    return caller.error();
+  }
+  std::optional<Fault> fault_of(const Asked& asked, Scope scope = Scope::chat_write) {
+    const auto error = refusal(asked, scope);
+    return error ? std::optional(error->fault) : std::nullopt;
+  }
+  Caller caller_with(std::string_view tier) {
+    const auto key = make_key({.tier = tier});
+    return guard->identify(Asked().key(key).request(), Scope::chat_write).value();
+  }
+  // Admits the caller until it is refused.
+  std::pair<int, Error> admit_all(std::string_view tier) {
+    auto caller = caller_with(tier);
+    for (int admitted = 0; admitted < 10'000; ++admitted) {
+      if (auto ok = guard->admit(caller); !ok) return {admitted, ok.error()};
+    }
+    return {10'000, {}};
+  }
+};
+
+// ---- who asks ----
+
+using Identify = GuardTest;
+
+TEST_F(Identify, a_key_is_taken_from_either_field) {
+  const auto key = make_key();
+  EXPECT_FALSE(fault_of(Asked().field("Authorization", "Bearer " + key)));
+  EXPECT_FALSE(fault_of(Asked().field("authorization", "bearer   " + key)));
+  EXPECT_FALSE(fault_of(Asked().field("X-API-Key", key)));
+  EXPECT_FALSE(fault_of(Asked().field("x-api-key", key)));
+}
+
+TEST_F(Identify, a_request_without_a_key_is_told_how_to_send_one) {
+  const auto key = make_key();
+  for (const auto& asked : {Asked(), Asked().field("X-API-Key", ""), Asked().field("Authorization", "Bearer"),
+                            Asked().field("Authorization", "Bearer "), Asked().field("Authorization", "Basic " + key),
+                            Asked().field("Authorization", key), Asked().query("api_key=" + key)}) {
+    const auto error = refusal(asked);
+    ASSERT_TRUE(error);
+    EXPECT_EQ(error->fault, Fault::invalid_api_key);
+    EXPECT_NE(error->message.find("Authorization: Bearer"), std::string::npos);
+  }
+}
+
+TEST_F(Identify, an_unknown_a_revoked_and_an_expired_key_are_told_apart) {
+  const auto revoked = make_key();
+  ASSERT_TRUE(loop.run(keys->revoke(keys->list().back()->id)));
+  const auto expiring = make_key({.expires_at = clock.wall() + seconds(60)});
+  EXPECT_FALSE(fault_of(Asked().key(expiring)));
+  clock.advance(seconds(60));
+  const std::pair<std::string, identity::Refusal> refused[] = {{"dkn_live_nobody", identity::Refusal::unknown},
+                                                               {revoked, identity::Refusal::revoked},
+                                                               {expiring, identity::Refusal::expired}};
+  for (const auto& [key, reason] : refused) {
+    const auto error = refusal(Asked().key(key));
+    ASSERT_TRUE(error) << to_string(reason);
+    EXPECT_EQ(error->fault, Fault::invalid_api_key);
+    EXPECT_TRUE(error->message.ends_with(to_string(reason))) << error->message;
+    EXPECT_EQ(error->message.find(key), std::string::npos);
+  }
+}
+
+TEST_F(Identify, a_key_opens_what_its_scopes_name_and_nothing_else) {
+  const auto key = make_key(with_scopes("models:read usage:read"));
+  EXPECT_FALSE(fault_of(Asked().key(key), Scope::models_read));
+  EXPECT_FALSE(fault_of(Asked().key(key), Scope::usage_read));
+  EXPECT_EQ(fault_of(Asked().key(key), Scope::chat_write), Fault::insufficient_scope);
+  EXPECT_EQ(fault_of(Asked().key(key), Scope::keys_manage), Fault::insufficient_scope);
+}
+
+TEST_F(Identify, a_caller_is_the_keys_account_and_dialect) {
+  const auto key = make_key({.dialect = "decentral"});
+  const auto caller = guard->identify(Asked().key(key).request(), Scope::chat_write).value();
+  EXPECT_EQ(caller.account, account);
+  EXPECT_EQ(caller.dialect->id, "decentral");
+  EXPECT_EQ(caller.key->tier, "metered");
+}
+
+TEST_F(Identify, a_key_whose_dialect_is_gone_speaks_the_default_one) {
+  const auto key = make_key({.dialect = "latin"});
+  EXPECT_EQ(guard->identify(Asked().key(key).request(), Scope::chat_write)->dialect->id, "dria");
+}
+
+// ---- how much ----
+
+using Admit = GuardTest;
+
+TEST_F(Admit, a_tier_is_a_number_of_requests_a_minute) {
+  const auto [admitted, error] = admit_all("free");
+  EXPECT_EQ(admitted, 2);
+  EXPECT_EQ(error.fault, Fault::rate_limit_exceeded);
+  EXPECT_EQ(error.retry_after, seconds(30));
+  EXPECT_FALSE(error.message.empty());
+}
+
+TEST_F(Admit, the_wait_is_rounded_up_to_whole_seconds_and_never_none) {
+  EXPECT_EQ(admit_all("seven").second.retry_after, seconds(9));  // 60 s / 7 = 8.57 s
+  account = account_with(0);
+  EXPECT_EQ(admit_all("thousand").second.retry_after, seconds(1));
+}
+
+TEST_F(Admit, whoever_waits_as_long_as_told_is_let_in) {
+  const auto [admitted, error] = admit_all("seven");
+  clock.advance(*error.retry_after);
+  auto caller = caller_with("seven");
+  EXPECT_TRUE(guard->admit(caller));
+}
+
+TEST_F(Admit, all_keys_of_an_account_share_its_limit) {
+  auto one = caller_with("free");
+  auto other = caller_with("free");
+  EXPECT_TRUE(guard->admit(one));
+  EXPECT_TRUE(guard->admit(other));
+  EXPECT_FALSE(guard->admit(one));
+}
+
+TEST_F(Admit, a_request_counts_among_those_at_once_as_long_as_its_caller_lives) {
+  {
+    auto first = caller_with("one-at-once");
+    EXPECT_TRUE(guard->admit(first));
+    auto second = caller_with("one-at-once");
+    EXPECT_FALSE(guard->admit(second));
+  }
+  auto third = caller_with("one-at-once");
+  EXPECT_TRUE(guard->admit(third));
+}
+
+TEST_F(Admit, a_tier_that_a_reload_took_away_limits_nobody) {
+  tiers.erase("free");
+  EXPECT_EQ(admit_all("free").first, 10'000);
+}
+
+TEST_F(Admit, a_tier_that_a_reload_changed_counts_from_the_next_request) {
+  auto caller = caller_with("free");
+  EXPECT_TRUE(guard->admit(caller));
+  tiers["free"].requests_per_minute = 1;
+  EXPECT_FALSE(guard->admit(caller));
+}
+
+TEST_F(Admit, the_limit_fields_say_what_is_left) {
+  auto caller = caller_with("free");
+  ASSERT_TRUE(guard->admit(caller));
+  using Fields = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(Guard::limit_fields(caller), (Fields{{"x-ratelimit-limit-requests", "2"},
+                                                 {"x-ratelimit-remaining-requests", "1"},
+                                                 {"x-ratelimit-reset-requests", "30000ms"}}));
+  ASSERT_TRUE(guard->admit(caller));
+  ASSERT_FALSE(guard->admit(caller));
+  EXPECT_EQ(Guard::limit_fields(caller).at(1).second, "0");
+}
+
+TEST_F(Admit, the_lines_of_a_head_are_the_same_fields) {
+  auto caller = caller_with("seven");
+  ASSERT_TRUE(guard->admit(caller));
+  std::string fields;
+  for (const auto& [name, value] : Guard::limit_fields(caller)) fields += name + ": " + value + "\r\n";
+  std::string head = "before\r\n";
+  Guard::append_limit_lines(head, caller);
+  EXPECT_EQ(head, "before\r\n" + fields);
+  EXPECT_FALSE(fields.empty());
+}
+
+TEST_F(Admit, without_a_limit_there_are_no_fields) {
+  auto caller = caller_with("metered");
+  ASSERT_TRUE(guard->admit(caller));
+  EXPECT_TRUE(Guard::limit_fields(caller).empty());
+  std::string head;
+  Guard::append_limit_lines(head, caller);
+  EXPECT_EQ(head, "");
+}
+
+// ---- how a refusal is told ----
+
+using Refuse = GuardTest;
+
+constexpr auto kJson = "application/json";
+
+TEST_F(Refuse, the_prefix_of_a_key_that_is_none_still_says_the_dialect) {
+  const Error poor{.fault = Fault::insufficient_credits, .message = "too dear"};
+  const auto one_adn = guard->refuse(&Asked().key("sk_live_x").request(), poor);
+  EXPECT_EQ(one_adn.status, 403);
+  EXPECT_EQ(json_of(one_adn)["error"]["code"], "insufficient_quota");
+  const auto drm3 = guard->refuse(&Asked().field("X-API-Key", "inf_x").request(), poor);
+  EXPECT_EQ(drm3.status, 402);
+  EXPECT_EQ(json_of(drm3)["error"]["code"], "insufficient_credits");
+}
+
+TEST_F(Refuse, without_a_key_it_is_the_default_dialects_form) {
+  const Error error{.fault = Fault::not_found, .message = "no such thing"};
+  const auto plain = guard->refuse(&Asked().request(), error);
+  EXPECT_EQ(plain.content_type, "text/plain; charset=utf-8");
+  EXPECT_EQ(plain.body, "no such thing\n");
+  const auto named = guard->refuse(&Asked().field("Accept", "text/html, application/json;q=0.9").request(), error);
+  EXPECT_EQ(named.content_type, kJson);
+  EXPECT_EQ(json_of(named)["error"]["message"], "no such thing");
+  EXPECT_EQ(guard->refuse(&Asked().field("Accept", "*/*").request(), error).content_type, plain.content_type);
+}
+
+TEST_F(Refuse, bytes_that_are_no_request_are_answered_too) {
+  const auto response = guard->refuse(nullptr, {.fault = Fault::headers_too_large, .message = "the head is too large"});
+  EXPECT_EQ(response.status, 431);
+  EXPECT_EQ(response.body, "the head is too large\n");
+}
+
+TEST_F(Refuse, a_401_names_the_scheme_and_nothing_else_does) {
+  const auto of = [&](Fault fault) {
+    return header_of(guard->refuse(nullptr, {.fault = fault, .message = "no"}), "WWW-Authenticate");
+  };
+  EXPECT_EQ(of(Fault::invalid_api_key), "Bearer");
+  EXPECT_EQ(of(Fault::insufficient_scope), "none");
+  EXPECT_EQ(of(Fault::rate_limit_exceeded), "none");
+}
+
+TEST_F(Refuse, what_passes_says_when_to_come_back) {
+  const Error limited{.fault = Fault::rate_limit_exceeded, .message = "slow down", .retry_after = seconds(9)};
+  const auto response = guard->refuse(nullptr, limited);
+  EXPECT_EQ(response.status, 429);
+  EXPECT_EQ(header_of(response, "Retry-After"), "9");
+  EXPECT_EQ(header_of(guard->refuse(nullptr, {.fault = Fault::not_found, .message = "no"}), "Retry-After"), "none");
+}
+
+}  // namespace
+}  // namespace turnpike::api
