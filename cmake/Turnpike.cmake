@@ -23,6 +23,16 @@ find_package(fmt REQUIRED)
 find_package(prometheus-cpp REQUIRED CONFIG COMPONENTS core)
 find_package(CLI11 REQUIRED)
 find_package(Threads REQUIRED)
+# For wallets alone, and static where there is a choice: docs/decisions/0007-static-wallet-libraries.md.
+find_path(SECP256K1_INCLUDE_DIR secp256k1_recovery.h REQUIRED)
+find_library(SECP256K1_LIBRARY NAMES libsecp256k1.a secp256k1 REQUIRED)
+find_path(BOTAN_INCLUDE_DIR botan/hash.h PATH_SUFFIXES botan-2 REQUIRED)
+find_library(BOTAN_LIBRARY NAMES libbotan-2.a botan-2 REQUIRED)
+mark_as_advanced(SECP256K1_INCLUDE_DIR SECP256K1_LIBRARY BOTAN_INCLUDE_DIR BOTAN_LIBRARY)
+
+add_library(turnpike_wallet_cryptography INTERFACE)
+target_include_directories(turnpike_wallet_cryptography SYSTEM INTERFACE "${SECP256K1_INCLUDE_DIR}" "${BOTAN_INCLUDE_DIR}")
+target_link_libraries(turnpike_wallet_cryptography INTERFACE "${SECP256K1_LIBRARY}" "${BOTAN_LIBRARY}")
 
 # spdlog's headers, with its compiled half in src/base/spdlog.cpp.
 add_library(turnpike_spdlog INTERFACE)
