@@ -16,7 +16,7 @@ constexpr std::size_t kNetworkBytes = 8;
 }  // namespace
 
 std::string client_of(std::string_view address) {
-  const std::string text(address.substr(0, address.find('%')));  // a link-local address may name its interface
+  std::string text(address.substr(0, address.find('%')));  // a link-local address may name its interface
   std::array<char, 16> bytes{};
   if (::inet_pton(AF_INET, text.c_str(), bytes.data()) == 1) return {bytes.data(), 4};
   if (::inet_pton(AF_INET6, text.c_str(), bytes.data()) != 1) return text;
