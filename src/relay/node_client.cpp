@@ -31,11 +31,13 @@ NodeConnection::NodeConnection(NodePeer& peer, http::Stream stream)
       peer_(peer),
       stream_(std::move(stream)),
       idle_(peer.client_.deadlines_, [](void* self) { static_cast<NodeConnection*>(self)->close(); }, this) {
+  ++peer_.connections_;
   ++peer_.client_.open_;
 }
 
 NodeConnection::~NodeConnection() {
   auto& client = peer_.client_;
+  --peer_.connections_;
   if (--client.open_ == 0) client.closed_.notify();
 }
 
@@ -217,6 +219,7 @@ NodePeer& NodeClient::peer(const scheduler::NodePtr& node) {
   if (!peer) {
     kept = node;
     peer = std::make_unique<NodePeer>(*this, node->spec());
+    forget_gone();  // so that there are never many more peers than nodes
   } else if (!peer->same_place(node->spec())) {
     peer->drop_idle();
     retired_.push_back(std::move(peer));
@@ -227,6 +230,17 @@ NodePeer& NodeClient::peer(const scheduler::NodePtr& node) {
 
 void NodeClient::drop_idle() {
   for (auto& [node, entry] : peers_) entry.second->drop_idle();
+  forget_gone();
+}
+
+void NodeClient::forget_gone() {
+  std::erase_if(peers_, [](const auto& entry) {
+    const auto& [node, peer] = entry.second;
+    // Attempts and probes hold their node, answers their connection: a peer that has neither is nobody's.
+    if (node.use_count() > 1) return false;
+    peer->drop_idle();
+    return peer->connections_ == 0;
+  });
 }
 
 awaitable<void> NodeClient::close() {

@@ -89,6 +89,7 @@ class NodePeer {
   }
 
  private:
+  friend class NodeClient;
   friend class NodeConnection;
   struct Lookup;
   boost::asio::awaitable<bool> resolve(Signal& news, const bool& give_up, std::string& failure);
@@ -104,6 +105,7 @@ class NodePeer {
   std::vector<boost::asio::ip::tcp::endpoint> endpoints_;
   std::size_t next_endpoint_ = 0;
   std::vector<ConnectionPtr> idle_;
+  std::size_t connections_ = 0;  // alive, idle or not: each refers to this
 };
 
 class NodeClient {
@@ -113,6 +115,7 @@ class NodeClient {
   NodeClient(const NodeClient&) = delete;
   NodeClient& operator=(const NodeClient&) = delete;
 
+  // The node's peer; good as long as the caller holds the node, or one of the peer's connections.
   NodePeer& peer(const scheduler::NodePtr& node);
   // Forgets peers of nodes that went, and closes idle connections.
   void drop_idle();
@@ -124,6 +127,7 @@ class NodeClient {
   friend class NodePeer;
   friend class NodeConnection;
   struct Tls;
+  void forget_gone();
   boost::asio::any_io_executor executor_;
   Deadlines& deadlines_;
   NodeClientLimits limits_;
