@@ -3,6 +3,26 @@
 #include <utility>
 
 namespace turnpike::app {
+namespace {
+
+// No default: an engine that is new to the configuration does not compile until it is here.
+scheduler::Engine engine_of(config::Engine engine) {
+  switch (engine) {
+    case config::Engine::openai:
+      return scheduler::Engine::openai;
+    case config::Engine::llama_cpp:
+      return scheduler::Engine::llama_cpp;
+    case config::Engine::vllm:
+      return scheduler::Engine::vllm;
+    case config::Engine::sglang:
+      return scheduler::Engine::sglang;
+    case config::Engine::ollama:
+      return scheduler::Engine::ollama;
+  }
+  std::unreachable();
+}
+
+}  // namespace
 
 http::Limits http_limits(const config::Config& config) {
   const auto& http = config.http;
@@ -100,8 +120,7 @@ std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config) {
     node.models = from.models;
     for (const auto& name : from.model_names) node.model_names.push_back({.id = name.id, .name = name.name});
     node.capacity = from.capacity;
-    // The same names in the same order.
-    node.engine = static_cast<scheduler::Engine>(from.engine);
+    node.engine = engine_of(from.engine);
     node.pool = from.pool;
     node.api_key = from.api_key;
     node.weight = static_cast<double>(from.weight) / 100.0;
