@@ -1,0 +1,54 @@
+// `turnpike dev`, twice on one machine.
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "common/temp_folder.hpp"
+#include "support/process.hpp"
+
+namespace turnpike::test {
+namespace {
+
+using nlohmann::json;
+
+const std::string kProgram = TURNPIKE_BINARY_DIR "/turnpike";
+
+class DevTest : public testing::Test {
+ protected:
+  std::unique_ptr<Child> start(const std::string& name) {
+    auto child = std::make_unique<Child>(
+        std::vector<std::string>{kProgram, "dev", "--listen", "127.0.0.1:0", "--data-dir", folder.file(name)},
+        folder.file(name + ".log"));
+    child->wait_for_output("curl -N ");
+    return child;
+  }
+  json listening(const std::string& name) {
+    std::ifstream file(folder.file(name + "/listening.json"));
+    return json::parse(file);
+  }
+  TempFolder folder;
+};
+
+TEST_F(DevTest, two_run_side_by_side_and_tools_find_each) {
+  const auto one = start("one");
+  const auto two = start("two");
+  EXPECT_NE(listening("one")["admin"], listening("two")["admin"]);
+  for (const auto* name : {"one", "two"}) {
+    const auto& child = name == std::string("one") ? *one : *two;
+    EXPECT_NE(child.output().find("admin on http://" + listening(name)["admin"].get<std::string>()), std::string::npos);
+    const auto listed =
+        run({kProgram, "keys", "list", "--json", "--data-dir", folder.file(name)}, folder.file("listed"));
+    EXPECT_EQ(listed.code, 0) << listed.output;
+    // Its own key and no other: the welcome shows the key, the list its first characters.
+    const auto display = json::parse(listed.output)["display"].get<std::string>();
+    EXPECT_NE(child.output().find(display), std::string::npos) << listed.output;
+  }
+  for (const auto* child : {one.get(), two.get()}) child->signal(SIGTERM);
+  EXPECT_EQ(one->wait(), 0);
+  EXPECT_EQ(two->wait(), 0);
+}
+
+}  // namespace
+}  // namespace turnpike::test
