@@ -111,6 +111,7 @@ struct Ledger::State {
   OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
   void close_hold(OpenHold& open);
   std::shared_ptr<NewEntry> new_entry(OpenAccount& account, EntryType type, Money amount);
+  Result<std::shared_ptr<NewAccount>> open_account(std::string_view name);
 
   storage::Database& database;
   const Clock& clock;
@@ -169,6 +170,22 @@ std::shared_ptr<NewEntry> Ledger::State::new_entry(OpenAccount& account, EntryTy
   entry->balance = account.balance;
   entry->created_at = clock.wall();
   return entry;
+}
+
+Result<std::shared_ptr<NewAccount>> Ledger::State::open_account(std::string_view name) {
+  if (database.poisoned()) return std::unexpected(unavailable("Storage failed; no change is accepted."));
+  if (accounts.size() >= limits.max_accounts) {
+    return std::unexpected(unavailable("There are as many accounts as ledger.max_accounts allows."));
+  }
+  auto opened = std::make_shared<NewAccount>(Account{.id = last_account_id + 1,
+                                                     .public_id = "acct_" + random_base62(kPublicIdLength),
+                                                     .name = std::string(name),
+                                                     .created_at = clock.wall()});
+  if (auto queued = database.write(opened, storage::Queueing::guaranteed); !queued) {
+    return std::unexpected(std::move(queued).error());
+  }
+  add(opened->account, Money());
+  return opened;
 }
 
 Hold::Hold(Hold&& other) noexcept
@@ -307,20 +324,16 @@ boost::asio::awaitable<Result<Money>> Ledger::grant(AccountId account, Money amo
 }
 
 boost::asio::awaitable<Result<Account>> Ledger::create_account(std::string_view name) {
-  if (poisoned()) return refused<Account>(unavailable("Storage failed; no change is accepted."));
-  if (state_->accounts.size() >= state_->limits.max_accounts) {
-    return refused<Account>(unavailable("There are as many accounts as ledger.max_accounts allows."));
-  }
-  Account account{.id = state_->last_account_id + 1,
-                  .public_id = "acct_" + random_base62(kPublicIdLength),
-                  .name = std::string(name),
-                  .created_at = state_->clock.wall()};
-  auto opened = std::make_shared<NewAccount>(account);
-  if (auto queued = state_->database.write(opened, storage::Queueing::guaranteed); !queued) {
-    return refused<Account>(std::move(queued).error());
-  }
-  state_->add(account, Money());
-  return durable(std::move(opened), std::move(account));
+  auto opened = state_->open_account(name);
+  if (!opened) return refused<Account>(std::move(opened).error());
+  Account account = (*opened)->account;
+  return durable<Account>(*std::move(opened), std::move(account));
+}
+
+Result<Account> Ledger::open_account(std::string_view name) {
+  const auto opened = state_->open_account(name);
+  if (!opened) return std::unexpected(opened.error());
+  return (*opened)->account;
 }
 
 const Account* Ledger::find(std::string_view public_id) const {

@@ -153,6 +153,10 @@ class Ledger {
   // Opens an account with no credits. Errors: service_unavailable.
   [[nodiscard]] boost::asio::awaitable<Result<Account>> create_account(std::string_view name);
 
+  // The same by the call alone, for a caller that writes more before it waits: durable with the next write that is
+  // waited for, since writes take effect in their order. Errors: service_unavailable.
+  [[nodiscard]] Result<Account> open_account(std::string_view name);
+
   // The account with this public id, or this row id; nullptr when there is none. Good as long as the ledger.
   [[nodiscard]] const Account* find(std::string_view public_id) const;
   [[nodiscard]] const Account* find(AccountId account) const;

@@ -67,6 +67,22 @@ class LedgerTest : public testing::Test {
   int jobs = 0;
 };
 
+TEST_F(LedgerTest, an_account_opened_without_a_wait_is_there_at_once_and_durable_with_the_next_write) {
+  start();
+  const auto opened = ledger->open_account("wallet");
+  ASSERT_TRUE(opened);
+  ASSERT_NE(ledger->find(opened->public_id), nullptr);
+  EXPECT_TRUE(loop.run(ledger->grant(opened->id, Money::nanousd(5), "for a test")));
+  const Account again = loop.run(ledger->create_account("next")).value();
+  EXPECT_NE(again.id, opened->id);
+  start();
+  EXPECT_EQ(ledger->find(opened->public_id)->name, "wallet");
+  EXPECT_EQ(balance(opened->id), 5);
+  limits.max_accounts = 2;
+  start();
+  EXPECT_EQ(ledger->open_account("third").error().fault, Fault::service_unavailable);
+}
+
 TEST_F(LedgerTest, a_hold_is_never_larger_than_what_is_available) {
   start();
   const AccountId account = account_with(100);
