@@ -26,7 +26,7 @@ find_package(Threads REQUIRED)
 # For wallets alone, and static where there is a choice: docs/decisions/0007-static-wallet-libraries.md.
 find_path(SECP256K1_INCLUDE_DIR secp256k1_recovery.h REQUIRED)
 find_library(SECP256K1_LIBRARY NAMES libsecp256k1.a secp256k1 REQUIRED)
-find_path(BOTAN_INCLUDE_DIR botan/hash.h PATH_SUFFIXES botan-2 REQUIRED)
+find_path(BOTAN_INCLUDE_DIR botan/keccak.h PATH_SUFFIXES botan-2 REQUIRED)
 find_library(BOTAN_LIBRARY NAMES libbotan-2.a botan-2 REQUIRED)
 mark_as_advanced(SECP256K1_INCLUDE_DIR SECP256K1_LIBRARY BOTAN_INCLUDE_DIR BOTAN_LIBRARY)
 
@@ -53,7 +53,8 @@ target_link_libraries(turnpike_options INTERFACE Threads::Threads)
 target_compile_options(turnpike_options INTERFACE -ffunction-sections -fdata-sections)
 target_link_options(turnpike_options INTERFACE -Wl,--gc-sections)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-  target_link_options(turnpike_options INTERFACE -fuse-ld=lld-19)
+  # Packed relocations are a hundredth of the size, and all of them are read at every start; glibc 2.36 knows them.
+  target_link_options(turnpike_options INTERFACE -fuse-ld=lld-19 -Wl,-z,pack-relative-relocs)
   if(NOT TURNPIKE_SANITIZE)
     target_link_options(turnpike_options INTERFACE -Wl,--icf=safe)
   endif()

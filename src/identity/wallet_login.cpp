@@ -28,6 +28,16 @@ std::optional<Chain> parse_chain(std::string_view text) {
   return Chain{.name_space = ChainNamespace::eip155, .id = std::string(id)};
 }
 
+// What a URI is written in (RFC 3986, section 2).
+bool has_only_uri_characters(std::string_view text) {
+  return std::ranges::all_of(
+      text, [](char c) { return c > ' ' && c < '\x7f' && !std::string_view("\"<>\\^`{|}").contains(c); });
+}
+
+std::unexpected<Error> no_such_url(Fault fault) {
+  return fail(fault, "network.public_url is no URL that a wallet can be asked to sign in to.");
+}
+
 std::unexpected<Error> refused(std::string reason) {
   return fail(Fault::invalid_api_key, std::move(reason));
 }
@@ -49,9 +59,8 @@ WalletLogin::WalletLogin(LoginTerms terms, const Clock& clock)
 
 Result<WalletLogin> WalletLogin::open(LoginTerms terms, const Clock& clock) {
   WalletLogin login(std::move(terms), clock);
-  if (!is_domain(login.domain_) || !is_uri(login.uri_)) {
-    return fail(Fault::invalid_request, "network.public_url is no URL that a wallet can be asked to sign in to.");
-  }
+  // The whole grammar is left to the first challenge: its parser would take its memory at every start.
+  if (login.domain_.empty() || !has_only_uri_characters(login.uri_)) return no_such_url(Fault::invalid_request);
   return login;
 }
 
@@ -65,6 +74,7 @@ Result<Challenge> WalletLogin::challenge(std::string_view address, std::string_v
     return fail(Fault::invalid_request, "address must be an address of that chain, with its checksum if it has one",
                 "address");
   }
+  if (!is_domain(domain_) || !is_uri(uri_)) return no_such_url(Fault::internal_error);
   const Instant now = clock_->now();
   Challenge challenge{.message = {}, .nonce = random_base62(kNonceLength), .expires_at = {}};
   if (!nonces_.add(challenge.nonce, {.wallet = *wallet, .chain_id = chain->id}, now)) {

@@ -30,11 +30,12 @@ struct Challenge {
 
 class WalletLogin {
  public:
-  // Error: invalid_request when the URL cannot stand in a message (RFC 3986).
+  // Error: invalid_request when the URL has no host, or characters that none has (RFC 3986).
   [[nodiscard]] static Result<WalletLogin> open(LoginTerms terms, const Clock& clock);
 
   // The message that the wallet must sign. `chain` is a chain of CAIP-2: "eip155:" and its id, or "solana". Errors:
-  // invalid_request with the member at fault, service_unavailable when there are as many nonces as the limit.
+  // invalid_request with the member at fault, service_unavailable when there are as many nonces as the limit,
+  // internal_error when the public URL is malformed.
   [[nodiscard]] Result<Challenge> challenge(std::string_view address, std::string_view chain);
 
   // The wallet that signed `message`; its nonce is spent by that, and by nothing less. A client may write the message

@@ -182,6 +182,8 @@ TEST_F(WalletLoginTest, a_public_url_that_no_message_can_name_is_refused_at_star
   for (const auto* url : {"", "http://", "http:///path", "http://a b", "http://gate.example/a b", "gate.example"}) {
     EXPECT_FALSE(WalletLogin::open({.public_url = url, .network_name = "x"}, clock)) << url;
   }
+  EXPECT_EQ(open(clock, "http://gate.example:80a").challenge(key.address(), "eip155:1").error().fault,
+            Fault::internal_error);
   EXPECT_THAT(open(clock, "http://[::1]:7545").challenge(key.address(), "eip155:1")->message,
               testing::StartsWith("[::1]:7545 wants you"));
 }
