@@ -87,6 +87,20 @@ inference::InferenceLimits inference_limits(const config::Config& config) {
           .default_max_tokens = config.relay.default_max_tokens.value_or(0)};
 }
 
+identity::LoginTerms login_terms(const config::Config& config) {
+  return {.public_url = config.network.public_url,
+          .network_name = config.network.name,
+          .nonce_lifetime = config.wallets.nonce_lifetime,
+          .max_nonces = config.wallets.max_nonces};
+}
+
+api::AuthLimits auth_limits(const config::Config& config) {
+  return {.challenges_per_minute = config.wallets.challenges_per_minute,
+          .logins_per_minute = config.wallets.logins_per_minute,
+          .max_clients = config.wallets.max_clients,
+          .max_body_bytes = config.wallets.max_body_bytes};
+}
+
 std::vector<inference::Model> models_of(const config::Config& config) {
   using ledger::Money;
   std::vector<inference::Model> models;

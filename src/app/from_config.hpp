@@ -3,9 +3,11 @@
 
 #include <vector>
 
+#include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/guard.hpp"
 #include "turnpike/config/config.hpp"
 #include "turnpike/http/limits.hpp"
+#include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/relay/prober.hpp"
@@ -22,6 +24,8 @@ relay::NodeClientLimits node_client_limits(const config::Config& config);
 relay::ProbeRules probe_rules(const config::Config& config);
 relay::RelayLimits relay_limits(const config::Config& config);
 inference::InferenceLimits inference_limits(const config::Config& config);
+identity::LoginTerms login_terms(const config::Config& config);
+api::AuthLimits auth_limits(const config::Config& config);
 
 std::vector<inference::Model> models_of(const config::Config& config);
 std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config);

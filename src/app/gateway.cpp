@@ -11,6 +11,7 @@
 
 #include "from_config.hpp"
 #include "turnpike/api/admin_api.hpp"
+#include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/chat_api.hpp"
 #include "turnpike/api/credits_api.hpp"
 #include "turnpike/api/models_api.hpp"
@@ -18,6 +19,8 @@
 #include "turnpike/base/pause.hpp"
 #include "turnpike/base/task_group.hpp"
 #include "turnpike/http/listener.hpp"
+#include "turnpike/identity/wallet_accounts.hpp"
+#include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
 #include "turnpike/relay/prober.hpp"
 #include "turnpike/relay/relay.hpp"
@@ -55,10 +58,19 @@ void write_whole(const fs::path& file, const std::string& text) {
 }
 
 std::string_view route_name(const http::Request& request) {
-  constexpr std::string_view kNames[] = {
-      "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/models", "/v1/credits/balance",
-      "/v1/credits/history",  "/health",         "/livez",         "/readyz",    "/metrics",
-      "/.well-known/turnpike"};
+  constexpr std::string_view kNames[] = {"/v1/chat/completions",
+                                         "/v1/completions",
+                                         "/v1/embeddings",
+                                         "/v1/models",
+                                         "/v1/credits/balance",
+                                         "/v1/credits/history",
+                                         "/v1/auth/challenge",
+                                         "/v1/auth/wallet",
+                                         "/health",
+                                         "/livez",
+                                         "/readyz",
+                                         "/metrics",
+                                         "/.well-known/turnpike"};
   for (const auto name : kNames) {
     if (request.path == name) return name;
   }
@@ -91,6 +103,8 @@ struct Gateway::Parts {
   std::unique_ptr<storage::Database> database;
   std::unique_ptr<ledger::Ledger> ledger;
   std::unique_ptr<identity::KeyRing> keys;
+  std::unique_ptr<identity::WalletAccounts> wallets;
+  std::optional<identity::WalletLogin> wallet_login;
   // What is sold, to whom, how much of it.
   inference::Catalogue catalogue;
   api::Tiers tiers;
@@ -109,6 +123,7 @@ struct Gateway::Parts {
   std::optional<api::ChatApi> chat;
   std::optional<api::ModelsApi> models;
   std::optional<api::CreditsApi> credits;
+  std::optional<api::AuthApi> auth;
   std::optional<api::StatusApi> state;
   std::optional<api::AdminApi> admin;
   http::Router router;
@@ -127,6 +142,12 @@ Result<void> Gateway::Parts::open_money() {
   auto ring = identity::KeyRing::open(*database, clock, config.ledger.max_keys);
   if (!ring) return std::unexpected(std::move(ring.error()));
   keys = *std::move(ring);
+  auto known_wallets = identity::WalletAccounts::open(*database, clock);
+  if (!known_wallets) return std::unexpected(std::move(known_wallets.error()));
+  wallets = *std::move(known_wallets);
+  auto login = identity::WalletLogin::open(login_terms(config), clock);
+  if (!login) return std::unexpected(std::move(login.error()));
+  wallet_login = *std::move(login);
   inference.emplace(catalogue, *ledger, relay, scanner, clock, inference_limits(config));
   guard.emplace(dialects, *keys, limiter, tiers, clock);
   return {};
@@ -153,6 +174,8 @@ void Gateway::Parts::add_routes() {
   models->add_routes(router);
   credits.emplace(*guard, *ledger);
   credits->add_routes(router);
+  auth.emplace(*guard, *wallet_login, *wallets, *keys, *ledger, dialects, clock, auth_limits(config));
+  auth->add_routes(router);
   api::Identity identity{.name = config.network.name, .version = TURNPIKE_VERSION, .dialects = {}};
   for (const auto& dialect : dialects.all()) identity.dialects.push_back(dialect.id);
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);

@@ -88,6 +88,15 @@ Scheduler read_scheduler(const Json& from) {
           .queue_timeout = millis(from, "queue_timeout_ms")};
 }
 
+Wallets read_wallets(const Json& from) {
+  return {.nonce_lifetime = millis(from, "nonce_lifetime_ms"),
+          .max_nonces = count(from, "max_nonces"),
+          .max_body_bytes = count(from, "max_body_bytes"),
+          .challenges_per_minute = count(from, "challenges_per_minute"),
+          .logins_per_minute = count(from, "logins_per_minute"),
+          .max_clients = count(from, "max_clients")};
+}
+
 Capabilities read_capabilities(const Json& names) {
   const auto has = [&names](const char* name) { return std::ranges::find(names, Json(name)) != names.end(); };
   return {.chat = has("chat"),
@@ -241,6 +250,7 @@ Config read(const Json& from, const Json& written, Report& report) {
                    .max_open_holds = count(ledger, "max_open_holds"),
                    .hold_journal_delay = millis(ledger, "hold_journal_delay_ms"),
                    .write_queue_limit = count(ledger, "write_queue_limit")};
+  config.wallets = read_wallets(from.at("wallets"));
   config.log = {.level = text(log, "level"),
                 .format = text(log, "format") == "json" ? LogFormat::json : LogFormat::text};
   for (const Json& model : from.at("models")) config.models.push_back(read_model(model));
@@ -422,6 +432,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/relay", now.relay == next.relay);
   same("/scheduler", now.scheduler == next.scheduler);
   same("/ledger", now.ledger == next.ledger);
+  same("/wallets", now.wallets == next.wallets);
   same("/log/format", now.log.format == next.log.format);
   same("/topup", now.topup == next.topup);
   same("/channels", now.channels == next.channels);

@@ -173,6 +173,16 @@ struct Ledger {
   bool operator==(const Ledger&) const = default;
 };
 
+struct Wallets {
+  Milliseconds nonce_lifetime{};
+  std::size_t max_nonces = 0;
+  std::size_t max_body_bytes = 0;
+  std::uint64_t challenges_per_minute = 0;  // by client address
+  std::uint64_t logins_per_minute = 0;      // by client address
+  std::size_t max_clients = 0;
+  bool operator==(const Wallets&) const = default;
+};
+
 enum class LogFormat : std::uint8_t { text, json };
 
 struct Log {
@@ -198,6 +208,7 @@ struct Config {
   Relay relay = {};
   Scheduler scheduler = {};
   Ledger ledger = {};
+  Wallets wallets = {};
   Log log = {};
   std::vector<Model> models = {};
   std::vector<Node> nodes = {};
