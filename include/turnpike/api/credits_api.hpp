@@ -31,7 +31,6 @@ class CreditsApi {
   [[nodiscard]] boost::asio::awaitable<http::Response> history(const http::Request& request) const;
 
  private:
-
   const Guard& guard_;
   ledger::Ledger& ledger_;
 };

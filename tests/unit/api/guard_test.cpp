@@ -173,7 +173,8 @@ TEST_F(Admit, the_lines_of_a_head_are_the_same_fields) {
   auto caller = caller_with("seven");
   ASSERT_TRUE(guard->admit(caller));
   std::string fields;
-  for (const auto& [name, value] : Guard::limit_fields(caller)) fields += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : Guard::limit_fields(caller))
+    fields.append(name).append(": ").append(value).append("\r\n");
   std::string head = "before\r\n";
   Guard::append_limit_lines(head, caller);
   EXPECT_EQ(head, "before\r\n" + fields);
