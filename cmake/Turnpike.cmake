@@ -13,6 +13,7 @@ if(TURNPIKE_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_C_COMPILER_LAUNCHER "${TURNPIKE_CCACHE}")
 endif()
 
+set(Boost_USE_STATIC_LIBS ON)  # for the memory of an idle gateway: docs/decisions/0007-static-wallet-libraries.md
 find_package(Boost 1.81 REQUIRED COMPONENTS url)
 find_package(OpenSSL REQUIRED)
 find_package(SQLite3 REQUIRED)
