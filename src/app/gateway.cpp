@@ -292,7 +292,9 @@ Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::C
                                                  .durability = config.storage.durability == config::Durability::power
                                                                    ? storage::Durability::power
                                                                    : storage::Durability::process,
-                                                 .queue_limit = config.ledger.write_queue_limit});
+                                                 .queue_limit = config.ledger.write_queue_limit,
+                                                 .commit_delay = config.storage.commit_delay,
+                                                 .journal_bytes = config.storage.journal_bytes});
   if (!database) return std::unexpected(std::move(database.error()));
   auto parts = std::make_unique<Parts>(loop, std::move(config), *std::move(database), *std::move(dialects));
   if (auto opened = parts->open_money(); !opened) return std::unexpected(std::move(opened.error()));

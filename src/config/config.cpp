@@ -236,8 +236,10 @@ Config read(const Json& from, const Json& written, Report& report) {
   config.admin_listen = parse_listen(text(from.at("admin"), "listen")).value();
   config.data_dir = text(from, "data_dir");
   config.drain_timeout = millis(from, "drain_timeout_ms");
-  config.storage.durability =
-      text(from.at("storage"), "durability") == "power" ? Durability::power : Durability::process;
+  config.storage = {
+      .durability = text(from.at("storage"), "durability") == "power" ? Durability::power : Durability::process,
+      .commit_delay = millis(from.at("storage"), "commit_delay_ms"),
+      .journal_bytes = count(from.at("storage"), "journal_bytes")};
   config.network = {.name = text(network, "name"),
                     .default_dialect = text(network, "default_dialect"),
                     .public_url = without_slash(text(network, "public_url")),

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "ledger_record.hpp"
 #include "ledger_store.hpp"
 #include "turnpike/base/random.hpp"
 #include "turnpike/storage/database.hpp"
@@ -26,13 +27,15 @@ struct OpenAccount {
   Money held;  // never more than the balance
 };
 
-boost::asio::awaitable<Result<Money>> ready(Result<Money> result) {
+template <class T>
+boost::asio::awaitable<Result<T>> ready(Result<T> result) {
   co_return result;
 }
 
-// `value` once the operation is durable.
+// `value`, once the operation is over; null: it is.
 template <class T>
 boost::asio::awaitable<Result<T>> durable(std::shared_ptr<storage::Operation> operation, T value) {
+  if (operation == nullptr) co_return value;
   Result<void> outcome = co_await storage::finished(std::move(operation));
   if (!outcome) co_return std::unexpected(std::move(outcome).error());
   co_return value;
@@ -45,6 +48,15 @@ boost::asio::awaitable<Result<T>> refused(Error error) {
 
 Error unavailable(std::string message) {
   return {.fault = Fault::service_unavailable, .message = std::move(message), .retry_after = std::chrono::seconds(1)};
+}
+
+// Brings in what an earlier run wrote ahead and did not live to commit.
+Result<void> catch_up(storage::Database& database) {
+  CatchUp journal;
+  auto done = database.replay(
+      [&](storage::Connection& connection, std::string_view record) { journal.apply(connection, record); });
+  if (done && journal.entries() > 0) spdlog::info("ledger: {} entries brought in from the journal", journal.entries());
+  return done;
 }
 
 Error no_such_account() {
@@ -111,7 +123,13 @@ struct Ledger::State {
   OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
   void close_hold(OpenHold& open);
   std::shared_ptr<NewEntry> new_entry(OpenAccount& account, EntryType type, Money amount);
-  Result<std::shared_ptr<NewAccount>> open_account(std::string_view name);
+  struct Opened {
+    Account account;
+    std::shared_ptr<storage::Operation> pending;  // null: durable
+  };
+  Result<Opened> open_account(std::string_view name);
+  template <class Change>
+  Result<std::shared_ptr<storage::Operation>> write_down(std::shared_ptr<Change> change);
 
   storage::Database& database;
   const Clock& clock;
@@ -126,7 +144,19 @@ struct Ledger::State {
   std::list<OpenHold> journaled;
   std::list<OpenHold> spare;
   Stats stats;
+  std::string record;  // its memory is used again
 };
+
+// Writes a change that is true already. Null: it is durable, most often by this call
+// (docs/decisions/0007-a-journal-before-the-database.md); otherwise when the operation is over.
+template <class Change>
+Result<std::shared_ptr<storage::Operation>> Ledger::State::write_down(std::shared_ptr<Change> change) {
+  write_record(record, *change);
+  const auto written = database.write_ahead(change, record);
+  if (!written) return std::unexpected(written.error());
+  if (*written) change = nullptr;
+  return change;
+}
 
 OpenHold& Ledger::State::open_hold(OpenAccount& account, Money amount, JobFacts job) {
   if (spare.empty()) spare.emplace_front();
@@ -172,20 +202,19 @@ std::shared_ptr<NewEntry> Ledger::State::new_entry(OpenAccount& account, EntryTy
   return entry;
 }
 
-Result<std::shared_ptr<NewAccount>> Ledger::State::open_account(std::string_view name) {
+Result<Ledger::State::Opened> Ledger::State::open_account(std::string_view name) {
   if (database.poisoned()) return std::unexpected(unavailable("Storage failed; no change is accepted."));
   if (accounts.size() >= limits.max_accounts) {
     return std::unexpected(unavailable("There are as many accounts as ledger.max_accounts allows."));
   }
-  auto opened = std::make_shared<NewAccount>(Account{.id = last_account_id + 1,
-                                                     .public_id = "acct_" + random_base62(kPublicIdLength),
-                                                     .name = std::string(name),
-                                                     .created_at = clock.wall()});
-  if (auto queued = database.write(opened, storage::Queueing::guaranteed); !queued) {
-    return std::unexpected(std::move(queued).error());
-  }
-  add(opened->account, Money());
-  return opened;
+  Account account{.id = last_account_id + 1,
+                  .public_id = "acct_" + random_base62(kPublicIdLength),
+                  .name = std::string(name),
+                  .created_at = clock.wall()};
+  auto pending = write_down(std::make_shared<NewAccount>(account));
+  if (!pending) return std::unexpected(std::move(pending).error());
+  add(account, Money());
+  return Opened{.account = std::move(account), .pending = *std::move(pending)};
 }
 
 Hold::Hold(Hold&& other) noexcept
@@ -221,6 +250,7 @@ Ledger::~Ledger() {
 
 Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const Clock& clock, Limits limits) {
   Opening opening;
+  if (auto caught_up = catch_up(database); !caught_up) return std::unexpected(std::move(caught_up).error());
   const auto loaded = database.run_now([&](storage::Connection& connection) { opening = load(connection); });
   if (!loaded) return std::unexpected(loaded.error());
   if (opening.accounts.size() > limits.max_accounts) {
@@ -256,7 +286,7 @@ Result<Hold> Ledger::hold(AccountId account, Money upper_bound, JobFacts job) {
   return Hold(*this, state_->open_hold(*payer, upper_bound, job));
 }
 
-boost::asio::awaitable<Result<Money>> Ledger::capture(Hold hold, Charge charge) {
+Result<Captured> Ledger::charge(Hold hold, Charge charge) {
   assert(hold.valid() && hold.ledger_ == this);
   OpenHold& open = *std::exchange(hold.open_, nullptr);
   OpenAccount& payer = *open.account;
@@ -275,14 +305,21 @@ boost::asio::awaitable<Result<Money>> Ledger::capture(Hold hold, Charge charge) 
   if (open.journaled) entry->hold_id = open.id;
   state_->close_hold(open);
   ++state_->stats.captures;
-  // Nobody else is being served: then this is the shortest way.
-  const bool alone = state_->stats.open_holds == 0;
-  if (alone && state_->database.write_at_once(*entry)) return durable(std::move(entry), payer.balance);
-  if (auto queued = state_->database.write(entry, storage::Queueing::guaranteed); !queued) {
-    return refused<Money>(std::move(queued).error());
-  }
-  const Money balance_after = entry->balance;
-  return durable(std::move(entry), balance_after);
+  const Money balance_after = payer.balance;
+  auto pending = state_->write_down(std::move(entry));
+  if (!pending) return std::unexpected(std::move(pending).error());
+  return Captured{.balance = balance_after, .pending = *std::move(pending)};
+}
+
+boost::asio::awaitable<Result<void>> Ledger::written(Captured captured) {
+  if (captured.pending == nullptr) co_return Result<void>();
+  co_return co_await storage::finished(std::move(captured.pending));
+}
+
+boost::asio::awaitable<Result<Money>> Ledger::capture(Hold hold, Charge what) {
+  auto captured = charge(std::move(hold), what);
+  if (!captured) return refused<Money>(std::move(captured).error());
+  return durable(std::move(captured->pending), captured->balance);
 }
 
 void Ledger::release(Hold hold, std::string_view reason) {
@@ -306,34 +343,32 @@ boost::asio::awaitable<Result<Money>> Ledger::grant(AccountId account, Money amo
   if (poisoned()) return refused<Money>(unavailable("Storage failed; no change is accepted."));
   const bool takes = type == EntryType::adjustment && amount < Money();
   if (type == EntryType::charge || (!takes && amount <= Money())) {
-    return ready(fail(Fault::invalid_request, "The amount must be more than zero.", "credits"));
+    return ready<Money>(fail(Fault::invalid_request, "The amount must be more than zero.", "credits"));
   }
   if (takes && (receiver->balance - receiver->held).nanousd() + amount.nanousd() < 0) {
-    return ready(fail(Fault::invalid_request, "The amount is more than the account has available.", "credits"));
+    return ready<Money>(fail(Fault::invalid_request, "The amount is more than the account has available.", "credits"));
   }
   if (!takes && amount > Money::max() - receiver->balance) {
-    return ready(fail(Fault::invalid_request, "The balance would be too large.", "credits"));
+    return ready<Money>(fail(Fault::invalid_request, "The balance would be too large.", "credits"));
   }
   auto entry = state_->new_entry(*receiver, type, amount);
   entry->note = note;
-  if (auto queued = state_->database.write(entry, storage::Queueing::guaranteed); !queued) {
-    return refused<Money>(std::move(queued).error());
-  }
-  const Money balance_after = entry->balance;
-  return durable(std::move(entry), balance_after);
+  const Money balance_after = receiver->balance;
+  auto pending = state_->write_down(std::move(entry));
+  if (!pending) return refused<Money>(std::move(pending).error());
+  return durable(*std::move(pending), balance_after);
 }
 
 boost::asio::awaitable<Result<Account>> Ledger::create_account(std::string_view name) {
   auto opened = state_->open_account(name);
   if (!opened) return refused<Account>(std::move(opened).error());
-  Account account = (*opened)->account;
-  return durable<Account>(*std::move(opened), std::move(account));
+  return durable(std::move(opened->pending), std::move(opened->account));
 }
 
 Result<Account> Ledger::open_account(std::string_view name) {
-  const auto opened = state_->open_account(name);
-  if (!opened) return std::unexpected(opened.error());
-  return (*opened)->account;
+  auto opened = state_->open_account(name);
+  if (!opened) return std::unexpected(std::move(opened).error());
+  return std::move(opened->account);
 }
 
 const Account* Ledger::find(std::string_view public_id) const {
@@ -398,6 +433,7 @@ Stats Ledger::stats() const {
 
 Result<Audit> audit(storage::Database& database) {
   Audit found;
+  if (auto caught_up = catch_up(database); !caught_up) return std::unexpected(std::move(caught_up).error());
   auto done = database.run_now([&](storage::Connection& connection) { found = audit_books(connection); });
   if (!done) return std::unexpected(std::move(done).error());
   return found;

@@ -1,9 +1,12 @@
 #include "ledger_store.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
 
+#include "ledger_record.hpp"
 #include "turnpike/storage/connection.hpp"
 
 namespace turnpike::ledger {
@@ -69,6 +72,16 @@ std::int64_t number(Connection& connection, storage::Sql sql) {
   auto query = connection.prepare(sql);
   query.step();
   return query.integer(0);
+}
+
+bool is_charged(Connection& connection, std::string_view job_id) {
+  auto query = connection.prepare("SELECT 1 FROM entries WHERE job_id = ?");
+  return query.bind(job_id).step();
+}
+
+Money stored_balance(Connection& connection, AccountId account) {
+  auto query = connection.prepare("SELECT balance_nanousd FROM entries WHERE account_id = ? ORDER BY id DESC LIMIT 1");
+  return query.bind(account).step() ? Money::nanousd(query.integer(0)) : Money();
 }
 
 }  // namespace
@@ -143,10 +156,10 @@ void ReadHistory::run(Connection& connection) {
 Opening load(Connection& connection) {
   Opening opening;
   {
-    // SQLite takes the bare columns from the row that has the maximum.
     auto query = connection.prepare(
-        "SELECT a.id, a.public_id, a.name, a.created_at, coalesce(max(e.id), 0), coalesce(e.balance_nanousd, 0) "
-        "FROM accounts a LEFT JOIN entries e ON e.account_id = a.id GROUP BY a.id");
+        "SELECT a.id, a.public_id, a.name, a.created_at, coalesce(e.id, 0), coalesce(e.balance_nanousd, 0) "
+        "FROM accounts a LEFT JOIN entries e ON e.account_id = a.id AND "
+        "e.id = (SELECT max(id) FROM entries WHERE account_id = a.id)");
     while (query.step()) {
       opening.accounts.push_back({.account = {.id = query.integer(0),
                                               .public_id = std::string(query.text(1)),
@@ -160,6 +173,35 @@ Opening load(Connection& connection) {
   opening.left_holds = left_holds(connection);
   connection.prepare("DELETE FROM holds").run();
   return opening;
+}
+
+void CatchUp::apply(Connection& connection, std::string_view record) {
+  const Recorded recorded = read_record(record);
+  if (const auto* account = std::get_if<Account>(&recorded)) {
+    auto stored = connection.prepare("SELECT 1 FROM accounts WHERE id = ?");
+    if (!stored.bind(account->id).step()) NewAccount(*account).run(connection);
+    return;
+  }
+  // Entries reach the tables in the order of their ids: those up to the last one stored are there.
+  if (!last_entry_)
+    last_entry_ = number(
+        connection, "SELECT coalesce(max((SELECT max(id) FROM entries WHERE account_id = a.id)), 0) FROM accounts a");
+  auto& entry = *std::get<std::unique_ptr<NewEntry>>(recorded);
+  if (entry.id <= *last_entry_) return;
+  if (entry.id != *last_entry_ + 1) {
+    throw storage::StorageError("the journal goes on at entry " + std::to_string(entry.id) + ", the database ends at " +
+                                    std::to_string(*last_entry_) + ": they are not of one run",
+                                false);
+  }
+  last_entry_ = entry.id;
+  const bool charged_already = !entry.job_id.empty() && is_charged(connection, entry.job_id);
+  if (charged_already) {
+    spdlog::error("ledger: job {} was charged already: entry {} is left out", entry.job_id, entry.id);
+    return;
+  }
+  entry.balance = stored_balance(connection, entry.account) + entry.amount;
+  entry.run(connection);
+  ++entries_;
 }
 
 Audit audit_books(Connection& connection) {

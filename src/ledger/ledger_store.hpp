@@ -1,10 +1,12 @@
 // What the ledger asks of the database. All SQL of the ledger is in ledger_store.cpp.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "turnpike/ledger/ledger.hpp"
@@ -81,6 +83,19 @@ struct Opening {
   std::vector<JournalHolds::Row> left_holds;
 };
 Opening load(storage::Connection& connection);
+
+// Brings what earlier runs wrote ahead into the tables, unless it is there. To be handed to Database::replay; keep one
+// for the whole of it.
+class CatchUp {
+ public:
+  // Throws StorageError when the record does not follow from what is stored.
+  void apply(storage::Connection& connection, std::string_view record);
+  [[nodiscard]] std::size_t entries() const { return entries_; }  // brought in
+
+ private:
+  std::optional<std::int64_t> last_entry_;  // stored
+  std::size_t entries_ = 0;
+};
 
 Audit audit_books(storage::Connection& connection);
 

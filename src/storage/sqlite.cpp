@@ -6,17 +6,21 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <condition_variable>
 #include <exception>
 #include <filesystem>
 #include <iterator>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <ranges>
 #include <span>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "journal.hpp"
 #include "migration_store.hpp"
 #include "operation_completion.hpp"
 #include "sqlite_connection.hpp"
@@ -32,6 +36,7 @@ struct Item {
   std::shared_ptr<Operation> operation;
   bool is_write = false;
   bool guaranteed = false;
+  std::uint64_t journaled = 0;             // the number of its record; 0: none
   std::unique_ptr<Error> error = nullptr;  // apart, for it is large and rare
 };
 
@@ -54,15 +59,18 @@ class SqliteDatabase final : public Database {
   using Database::complete;
 
   SqliteDatabase(boost::asio::any_io_executor loop, SqliteOptions options)
-      : loop_(std::move(loop)), options_(std::move(options)), connection_(options_.file) {
+      : loop_(std::move(loop)), options_(std::move(options)), connection_(options_.file), commit_timer_(loop_) {
     configure();
     migrate(connection_, SystemClock().wall());
+    // After the database, whose lock keeps others from this journal too.
+    journal_.emplace(options_.file + "-journal", options_.journal_bytes);
     thread_ = std::thread([this] { run_thread(); });
   }
   ~SqliteDatabase() override { stop(); }
 
   Result<void> write(std::shared_ptr<Operation> operation, Queueing queueing) override;
-  bool write_at_once(Operation& operation) override;
+  Result<bool> write_ahead(std::shared_ptr<Operation> operation, std::string_view record) override;
+  Result<void> replay(const std::function<void(Connection&, std::string_view)>& apply) override;
   Result<void> read(std::shared_ptr<Operation> operation) override;
   Result<void> run_now(const std::function<void(Connection&)>& work) override;
   [[nodiscard]] std::size_t waiting() const override { return waiting_.load(std::memory_order_relaxed); }
@@ -73,6 +81,7 @@ class SqliteDatabase final : public Database {
  private:
   void configure();
   void enqueue(Item item);
+  void enqueue_lazily(Item item);
   void gather();
   void gather_again();
   void hand_over();
@@ -84,16 +93,19 @@ class SqliteDatabase final : public Database {
   void process_writes(std::span<Item> group);
   void run_in_transaction(std::span<Item> group);
   void process_read(Item& item);
+  void forget_records(std::span<const Item> committed);
   void report(std::span<Item> items);
   void checkpoint();
   void poison(std::string_view what);
 
   boost::asio::any_io_executor loop_;
   SqliteOptions options_;
-  std::mutex connection_mutex_;  // the thread's, but for moments when it has nothing to do
+  std::mutex connection_mutex_;  // the thread's, but for run_now
   SqliteConnection connection_;
-  // A write after a checkpoint starts the log anew and waits for the disk: it is the thread's.
-  bool log_is_warm_ = false;  // under connection_mutex_
+  std::optional<Journal> journal_;
+  bool journal_is_open_ = false;  // on the loop: what earlier runs left is in the database, and records may be added
+  boost::asio::steady_timer commit_timer_;
+  bool commit_is_due_ = false;  // the timer runs
   // On the loop: what goes to the thread together, once the loop has nothing more to add.
   std::vector<Item> gathered_;
   std::size_t gathered_before_ = 0;
@@ -133,17 +145,24 @@ Result<void> SqliteDatabase::write(std::shared_ptr<Operation> operation, Queuein
   return {};
 }
 
-bool SqliteDatabase::write_at_once(Operation& operation) {
-  // Only the loop queues: what is not waiting now cannot overtake, nor be overtaken.
-  if (waiting() > 0 || poisoned() || options_.durability == Durability::power) return false;
-  const std::unique_lock lock(connection_mutex_, std::try_to_lock);
-  if (!lock || !log_is_warm_ || connection_.log_pages() >= kMostLogPages) return false;
-  Item item{.operation = std::shared_ptr<Operation>(std::shared_ptr<void>(), &operation),
-            .is_write = true,
-            .guaranteed = true};
-  process_writes({&item, 1});
-  complete(operation, outcome_of(item));
-  return true;
+Result<bool> SqliteDatabase::write_ahead(std::shared_ptr<Operation> operation, std::string_view record) {
+  if (poisoned()) return std::unexpected(refused("Storage failed; no change is accepted."));
+  const std::uint64_t number = journal_is_open_ ? journal_->append(record) : 0;
+  Item item{.operation = std::move(operation), .is_write = true, .guaranteed = true, .journaled = number};
+  if (number == 0) {
+    enqueue(std::move(item));
+  } else {
+    enqueue_lazily(std::move(item));
+  }
+  return number != 0;
+}
+
+Result<void> SqliteDatabase::replay(const std::function<void(Connection&, std::string_view)>& apply) {
+  auto done = run_now(
+      [&](Connection& connection) { journal_->read([&](std::string_view record) { apply(connection, record); }); });
+  // What is promised to survive the machine waits for its own transaction.
+  if (done) journal_is_open_ = options_.durability == Durability::process;
+  return done;
 }
 
 Result<void> SqliteDatabase::read(std::shared_ptr<Operation> operation) {
@@ -159,6 +178,24 @@ void SqliteDatabase::enqueue(Item item) {
   gathering_ = true;
   gathered_before_ = 0;
   gather_again();
+}
+
+// What the journal holds shares its transaction with whatever comes within the delay.
+void SqliteDatabase::enqueue_lazily(Item item) {
+  gathered_.push_back(std::move(item));
+  waiting_.fetch_add(1, std::memory_order_relaxed);
+  if (gathering_) return;
+  if (gathered_.size() >= options_.max_batch) {
+    hand_over();
+  } else if (!commit_is_due_) {
+    commit_is_due_ = true;
+    commit_timer_.expires_after(options_.commit_delay);
+    commit_timer_.async_wait([this, alive = std::weak_ptr<void>(alive_)](boost::system::error_code cancelled) {
+      if (alive.expired() || cancelled) return;
+      commit_is_due_ = false;
+      if (!gathering_ && !gathered_.empty()) hand_over();
+    });
+  }
 }
 
 void SqliteDatabase::gather_again() {
@@ -180,6 +217,7 @@ void SqliteDatabase::gather() {
 
 void SqliteDatabase::hand_over() {
   gathering_ = false;
+  if (std::exchange(commit_is_due_, false)) commit_timer_.cancel();
   bool wake = false;
   {
     const std::lock_guard lock(mutex_);
@@ -202,24 +240,27 @@ Result<void> SqliteDatabase::run_now(const std::function<void(Connection&)>& wor
     void run(Connection& connection) override {
       try {
         work(connection);
-      } catch (const StorageError&) {
-        throw;
       } catch (const std::exception& error) {
-        throw StorageError(error.what(), true);
+        // Whoever starts is told what is wrong; the database itself is well.
+        what = error.what();
+        throw StorageError(what, true);
       }
     }
     const std::function<void(Connection&)>& work;
+    std::string what;
   };
   auto operation = std::make_shared<Now>(work);
   std::vector<Item> items;
-  items.push_back({.operation = std::move(operation), .is_write = true});
+  items.push_back({.operation = operation, .is_write = true});
   const std::lock_guard lock(connection_mutex_);
   process_writes(items);
+  if (!operation->what.empty()) return fail(Fault::internal_error, options_.file + ": " + operation->what);
   return outcome_of(items.front());
 }
 
 void SqliteDatabase::stop() {
   if (!thread_.joinable()) return;
+  commit_timer_.cancel();
   hand_over();
   {
     const std::lock_guard lock(mutex_);
@@ -231,6 +272,8 @@ void SqliteDatabase::stop() {
   if (poisoned()) return;
   try {
     connection_.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    // All of it is in the database now. A journal that was never read is left for who does.
+    if (journal_is_open_) journal_->clear();
   } catch (const StorageError& error) {
     spdlog::error("storage: checkpoint at close failed: {}", error.what());
   }
@@ -263,7 +306,7 @@ void SqliteDatabase::process(std::vector<Item>& items) {
       const std::lock_guard lock(connection_mutex_);
       if (length > 0) {
         process_writes(left.first(length));
-        log_is_warm_ = true;
+        forget_records(left.first(length));
       } else {
         length = 1;
         process_read(left.front());
@@ -279,7 +322,6 @@ void SqliteDatabase::process(std::vector<Item>& items) {
 void SqliteDatabase::checkpoint() {
   const std::lock_guard lock(connection_mutex_);
   if (poisoned() || connection_.log_pages() < kMostLogPages) return;
-  log_is_warm_ = false;
   try {
     connection_.checkpoint();
   } catch (const StorageError& error) {
@@ -327,6 +369,15 @@ void SqliteDatabase::process_read(Item& item) {
   } catch (const std::exception& error) {
     spdlog::error("storage: a read failed: {}", error.what());
     item.error = fault_of_ours("The storage could not be read.");
+  }
+}
+
+void SqliteDatabase::forget_records(std::span<const Item> committed) {
+  if (poisoned()) return;
+  for (const Item& item : committed | std::views::reverse) {
+    if (item.journaled == 0) continue;
+    journal_->committed(item.journaled);
+    return;
   }
 }
 

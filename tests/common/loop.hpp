@@ -26,7 +26,9 @@ class Loop {
       if (!thrown) result.emplace(std::move(value));
     });
     context_.restart();
-    context_.run();
+    while (!thrown && !result && context_.run_one() > 0) {
+    }
+    context_.poll();  // what the end of the work made ready; timers that are not due are left
     if (thrown) std::rethrow_exception(thrown);
     if (!result) throw std::logic_error("the loop ran dry before the work was over");
     return std::move(*result);

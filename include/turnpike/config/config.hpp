@@ -46,6 +46,8 @@ enum class Durability : std::uint8_t { process, power };
 
 struct Storage {
   Durability durability = Durability::process;
+  Milliseconds commit_delay{};
+  std::size_t journal_bytes = 0;
   bool operator==(const Storage&) const = default;
 };
 

@@ -21,7 +21,8 @@
 
 namespace turnpike::storage {
 class Database;
-}
+class Operation;
+}  // namespace turnpike::storage
 
 namespace turnpike::ledger {
 
@@ -92,6 +93,12 @@ struct Stats {
   std::uint64_t released_at_start = 0;  // holds that an earlier run left, with reason gateway_restart
 };
 
+// A charge that was made.
+struct Captured {
+  Money balance;                                // after it
+  std::shared_ptr<storage::Operation> pending;  // null: it is durable; otherwise await Ledger::written()
+};
+
 class Ledger;
 struct OpenHold;
 
@@ -135,10 +142,13 @@ class Ledger {
   // the writer is poisoned, its queue is full or too many holds are open.
   [[nodiscard]] Result<Hold> hold(AccountId account, Money upper_bound, JobFacts job);
 
-  // Charges at most the hold's amount and gives the rest back. Balance and write queue are changed by the call itself,
-  // not by awaiting: a caller that dies afterwards cancels nothing, and an awaitable that is dropped is as good as one
-  // that is awaited. It completes when the charge is durable, with the balance after it; or with service_unavailable
-  // when the commit failed. Requires hold.valid().
+  // Charges at most the hold's amount and gives the rest back. Balance, journal and write queue are changed by the call
+  // itself: a caller that dies afterwards cancels nothing. Errors: service_unavailable, with the hold settled all the
+  // same. Requires hold.valid().
+  [[nodiscard]] Result<Captured> charge(Hold hold, Charge charge);
+  // Completes when the charge is durable; service_unavailable when the commit failed.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> written(Captured captured);
+  // Both: the balance after it, once it is durable.
   [[nodiscard]] boost::asio::awaitable<Result<Money>> capture(Hold hold, Charge charge);
 
   // Charges nothing. `reason` is for the log. An empty hold is fine.

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 
 #include "turnpike/base/error.hpp"
 
@@ -55,10 +56,16 @@ class Database {
   // the queue shares it.
   virtual Result<void> write(std::shared_ptr<Operation> operation, Queueing queueing) = 0;
 
-  // For a caller that knows of nobody else to serve: runs the change here and now, which takes some ten microseconds
-  // and spares two changes of thread, each as dear. True: it is over, and finished() tells how it went. False, with
-  // nothing done: the database is busy, poisoned, or would wait for the disk; use write().
-  virtual bool write_at_once(Operation& operation) = 0;
+  // Queues a change as `guaranteed`, and first writes `record` to the journal where there is one: then the change is
+  // durable when the call returns, and its transaction may take its time. Should the program end before that, replay()
+  // hands the record out at the next start. Returns whether it is durable already; false: finished() tells when.
+  // Errors: service_unavailable once poisoned.
+  virtual Result<bool> write_ahead(std::shared_ptr<Operation> operation, std::string_view record) = 0;
+
+  // Hands out the records that earlier runs wrote ahead, oldest first, in one transaction; the journal is used from
+  // then on. Their changes may be in the database already: `apply` must see to it. Throws what `apply` throws as an
+  // error. Blocks: call it at start only.
+  virtual Result<void> replay(const std::function<void(Connection&, std::string_view record)>& apply) = 0;
 
   // Queues a question: run between transactions, and sees every write queued before it.
   virtual Result<void> read(std::shared_ptr<Operation> operation) = 0;

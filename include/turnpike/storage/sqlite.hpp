@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -14,8 +15,8 @@
 namespace turnpike::storage {
 
 enum class Durability : std::uint8_t {
-  process,  // synchronous=NORMAL: survives any crash of the program
-  power,    // synchronous=FULL: survives the machine's
+  process,  // the journal, and synchronous=NORMAL: survives any crash of the program
+  power,    // no journal, synchronous=FULL: survives the machine's
 };
 
 struct SqliteOptions {
@@ -23,6 +24,9 @@ struct SqliteOptions {
   Durability durability = Durability::process;
   std::size_t queue_limit = 65'536;  // writes waiting
   std::size_t max_batch = 256;       // writes a transaction
+  // How long a change that the journal holds may wait for others to share its transaction.
+  std::chrono::milliseconds commit_delay{100};
+  std::size_t journal_bytes = 1 << 20;  // each of the journal's two files; `file`-journal-0 and -1
   // For tests: called on the database's thread before each commit of queued writes; false makes the commit fail.
   std::function<bool()> allow_commit = nullptr;
   // For tests: the file may grow to this many pages, as on a full disk. 0: no limit.

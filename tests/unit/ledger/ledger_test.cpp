@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <random>
@@ -20,15 +22,21 @@ namespace {
 
 class LedgerTest : public testing::Test {
  protected:
-  void start(storage::SqliteOptions options = {}) {
+  void start(storage::SqliteOptions options = {.commit_delay = std::chrono::milliseconds(0)}) {
     stop();
-    options.file = folder.file("turnpike.db");
+    options.file = folder.file(data + "/turnpike.db");
     auto opened = storage::open_sqlite(loop.executor(), std::move(options));
     ASSERT_TRUE(opened) << opened.error().message;
     database = std::move(*opened);
     auto ledger_opened = Ledger::open(*database, clock, limits);
     ASSERT_TRUE(ledger_opened) << ledger_opened.error().message;
     ledger = std::move(*ledger_opened);
+  }
+  // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
+  void crash() {
+    const auto copy = data + "'";
+    std::filesystem::copy(folder.file(data), folder.file(copy));
+    data = copy;
   }
   void stop() {
     ledger = nullptr;
@@ -52,12 +60,14 @@ class LedgerTest : public testing::Test {
   std::int64_t balance(AccountId account) { return ledger->balance(account).nanousd(); }
   std::int64_t available(AccountId account) { return ledger->available(account).nanousd(); }
   void expect_right_books() {
+    history(1);  // waits for what was written before it
     const auto books = audit(*database);
     ASSERT_TRUE(books) << books.error().message;
     EXPECT_TRUE(books->faults.empty()) << books->faults.front();
   }
 
   turnpike::test::TempFolder folder;
+  std::string data = "data";
   turnpike::test::Loop loop;
   HeldClock clock;
   Limits limits;
@@ -81,6 +91,76 @@ TEST_F(LedgerTest, an_account_opened_without_a_wait_is_there_at_once_and_durable
   limits.max_accounts = 2;
   start();
   EXPECT_EQ(ledger->open_account("third").error().fault, Fault::service_unavailable);
+}
+
+TEST_F(LedgerTest, charges_and_grants_that_no_transaction_holds_yet_survive_the_end_of_the_program) {
+  const storage::SqliteOptions late{.commit_delay = std::chrono::hours(1)};
+  start(late);
+  const AccountId account = account_with(1000);
+  for (int i = 0; i < 3; ++i) {
+    auto held = hold(account, 100);
+    ASSERT_TRUE(held);
+    const auto charged = ledger->charge(*std::move(held), {.amount = Money::nanousd(30),
+                                                           .basis = Basis::bounded,
+                                                           .tokens = {.prompt = 7, .completion = 9},
+                                                           .node_id = "node-1"});
+    ASSERT_TRUE(charged);
+    EXPECT_EQ(charged->pending, nullptr) << "durable when the call returns";
+  }
+  auto open_still = hold(account, 500);
+  for (int crashes = 0; crashes < 3; ++crashes) {
+    crash();
+    open_still = Hold();
+    start(late);
+    EXPECT_EQ(balance(account), 910);
+    EXPECT_EQ(available(account), 910);
+    const auto entries = history(account).entries;
+    ASSERT_EQ(entries.size(), 4U);
+    for (std::size_t i = 0; i < 3; ++i) {
+      const auto& charge = entries[i];
+      EXPECT_EQ(charge.id, 4 - static_cast<std::int64_t>(i));
+      EXPECT_EQ(charge.type, EntryType::charge);
+      EXPECT_EQ(charge.amount.nanousd(), -30);
+      EXPECT_EQ(charge.balance.nanousd(), 910 + 30 * static_cast<std::int64_t>(i));
+      EXPECT_EQ(charge.job_id, "job_" + std::to_string(3 - i));
+      EXPECT_EQ(charge.model, "m-1");
+      EXPECT_EQ(charge.basis, "bounded");
+      EXPECT_EQ(charge.tokens.prompt, 7U);
+      EXPECT_EQ(charge.tokens.completion, 9U);
+      EXPECT_EQ(charge.node_id, "node-1");
+      EXPECT_EQ(charge.created_at, clock.wall());
+    }
+    EXPECT_EQ(entries[3].type, EntryType::grant);
+    EXPECT_EQ(entries[3].note, "for a test");
+    expect_right_books();
+  }
+  EXPECT_TRUE(capture(hold(account, 10).value(), 10)) << "numbers go on where the journal ended";
+  expect_right_books();
+}
+
+TEST_F(LedgerTest, a_journal_that_does_not_go_on_where_the_database_ends_is_refused) {
+  start();
+  const AccountId account = account_with(1000);
+  stop();
+  std::filesystem::copy(folder.file(data), folder.file("backup"));
+  // A journal so small that the records of what is committed are soon overwritten.
+  start({.commit_delay = std::chrono::milliseconds(0), .journal_bytes = 256});
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(capture(hold(account, 10).value(), 10));
+    history(account);
+  }
+  crash();
+  for (const auto* name : {"turnpike.db-journal-0", "turnpike.db-journal-1"}) {
+    std::filesystem::copy_file(folder.file(data + "/" + name), folder.file(std::string("backup/") + name),
+                               std::filesystem::copy_options::overwrite_existing);
+  }
+  stop();
+  storage::SqliteOptions options;
+  options.file = folder.file("backup/turnpike.db");
+  database = storage::open_sqlite(loop.executor(), options).value();
+  const auto opened = Ledger::open(*database, clock, limits);
+  ASSERT_FALSE(opened);
+  EXPECT_NE(opened.error().message.find("they are not of one run"), std::string::npos) << opened.error().message;
 }
 
 TEST_F(LedgerTest, a_hold_is_never_larger_than_what_is_available) {
@@ -214,6 +294,7 @@ TEST_F(LedgerTest, a_long_hold_is_written_down_and_goes_with_its_charge) {
   EXPECT_TRUE(history(account).entries.size() == 1);  // waits for the writes before it
   EXPECT_EQ(audit(*database)->holds, 2U);
   EXPECT_TRUE(capture(std::move(*first), 1));
+  EXPECT_TRUE(history(account).entries.size() == 2);
   EXPECT_EQ(audit(*database)->holds, 1U);
   ledger->release(std::move(*second), "test");
   EXPECT_TRUE(history(account).entries.size() == 2);
@@ -228,19 +309,12 @@ TEST_F(LedgerTest, holds_that_a_crash_left_are_released_at_the_next_start) {
   clock.advance(std::chrono::seconds(1));
   ledger->journal_open_holds(clock.now());
   EXPECT_EQ(history(account).entries.size(), 1U);
-  // The crash: the file as it stands, WAL and all, is what the next start finds.
-  const turnpike::test::TempFolder after;
-  for (const char* name : {"turnpike.db", "turnpike.db-wal"}) {
-    std::filesystem::copy_file(folder.file(name), after.file(name));
-  }
-  auto copy = storage::open_sqlite(loop.executor(), {.file = after.file("turnpike.db")});
-  ASSERT_TRUE(copy);
-  const auto restarted = Ledger::open(**copy, clock, limits);
-  ASSERT_TRUE(restarted);
-  EXPECT_EQ((*restarted)->available(account).nanousd(), 100);
-  EXPECT_EQ((*restarted)->stats().released_at_start, 1U);
-  EXPECT_EQ(audit(**copy)->holds, 0U);
-  ledger->release(std::move(*held), "test");
+  crash();
+  held = Hold();
+  start();
+  EXPECT_EQ(available(account), 100);
+  EXPECT_EQ(ledger->stats().released_at_start, 1U);
+  EXPECT_EQ(audit(*database)->holds, 0U);
 }
 
 TEST_F(LedgerTest, balances_accounts_and_ids_survive_a_restart) {
@@ -260,7 +334,7 @@ TEST_F(LedgerTest, balances_accounts_and_ids_survive_a_restart) {
 
 TEST_F(LedgerTest, a_failed_commit_stops_paid_work) {
   std::atomic<bool> healthy = true;
-  start({.allow_commit = [&] { return healthy.load(); }});
+  start({.durability = storage::Durability::power, .allow_commit = [&] { return healthy.load(); }});
   const AccountId account = account_with(100);
   auto held = hold(account, 80);
   healthy = false;
@@ -273,14 +347,36 @@ TEST_F(LedgerTest, a_failed_commit_stops_paid_work) {
   EXPECT_EQ(balance(account), 100);
 }
 
+TEST_F(LedgerTest, a_commit_that_fails_behind_the_journal_stops_paid_work_and_loses_no_charge) {
+  std::atomic<bool> healthy = true;
+  start({.commit_delay = std::chrono::milliseconds(0), .allow_commit = [&] { return healthy.load(); }});
+  const AccountId account = account_with(100);
+  history(account);
+  auto first = hold(account, 30);
+  auto second = hold(account, 30);
+  healthy = false;
+  EXPECT_TRUE(capture(std::move(*first), 30));
+  ledger->journal_open_holds(clock.now());
+  std::ignore = loop.run(ledger->history(account, 1, {}));  // after the commit that fails
+  EXPECT_TRUE(ledger->poisoned());
+  EXPECT_EQ(capture(std::move(*second), 30).error().fault, Fault::service_unavailable);
+  EXPECT_EQ(hold(account, 1).error().fault, Fault::service_unavailable);
+  start();
+  EXPECT_EQ(balance(account), 70);
+  expect_right_books();
+}
+
 TEST_F(LedgerTest, a_job_is_never_charged_twice) {
   start();
   const AccountId account = account_with(100);
   const JobFacts facts{.job_id = "job_same", .model = "m-1"};
   EXPECT_TRUE(capture(ledger->hold(account, Money::nanousd(10), facts).value(), 10));
-  EXPECT_FALSE(capture(ledger->hold(account, Money::nanousd(10), facts).value(), 10));
+  std::ignore = capture(ledger->hold(account, Money::nanousd(10), facts).value(), 10);
+  std::ignore = capture(hold(account, 5).value(), 5);
+  std::ignore = loop.run(ledger->history(account, 1, {}));
+  EXPECT_TRUE(ledger->poisoned());
   start();
-  EXPECT_EQ(balance(account), 90);
+  EXPECT_EQ(balance(account), 85);
   expect_right_books();
 }
 

@@ -1,0 +1,59 @@
+// The write-ahead journal: changes in bytes, in the page cache before their transaction is. Two files that take turns,
+// so that one can be reused while the other's changes are still being committed.
+//
+// Thread: committed() any; the rest one at a time.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace turnpike::storage {
+
+class Journal {
+ public:
+  // Opens or makes FILE-0 and FILE-1 with mode 0600 and sets aside `bytes_each` of disk for either, so that a disk that
+  // fills up later is noticed by the database first. Blocks. Throws StorageError.
+  Journal(const std::string& file, std::size_t bytes_each);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
+
+  // Every whole record that earlier runs left, oldest first, whether it was committed or not. A record that the end of
+  // a run cut short is left out: nobody was told that it is there. Throws StorageError.
+  void read(const std::function<void(std::string_view record)>& visit);
+
+  // Writes a record: once it returns, the record survives the end of the program, however that comes. 0: it could not
+  // be written, and none will be any more, for what is written must stay a prefix of what happened. Requires that what
+  // read() finds has been committed.
+  [[nodiscard]] std::uint64_t append(std::string_view record);
+
+  // The change with this number, and all before it, are in the database: the space of their records may be used again.
+  void committed(std::uint64_t number) { committed_.store(number, std::memory_order_release); }
+
+  // Drops all records. Throws StorageError.
+  void clear();
+
+ private:
+  struct Segment {
+    int file = -1;
+    std::string path;
+    std::size_t used = 0;
+    std::uint64_t last = 0;  // the number of its last record; 0: none
+  };
+  Segment& segment_for(std::size_t bytes);
+
+  std::array<Segment, 2> segments_;
+  std::size_t active_ = 0;
+  std::size_t bytes_each_;
+  std::uint64_t last_ = 0;
+  bool failed_ = false;
+  std::atomic<std::uint64_t> committed_ = 0;
+  std::string buffer_;
+};
+
+}  // namespace turnpike::storage
