@@ -48,6 +48,8 @@ target_compile_definitions(
   INTERFACE BOOST_ASIO_SEPARATE_COMPILATION BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED
             # A request has some fifteen coroutine frames alive at once; two kept frames would send the rest to malloc.
             BOOST_ASIO_RECYCLING_ALLOCATOR_CACHE_SIZE=16
+            # Frames that are not kept come from operator new: nothing in them asks for more alignment than it gives.
+            BOOST_ASIO_DISABLE_STD_ALIGNED_ALLOC BOOST_ASIO_DISABLE_BOOST_ALIGN
             TURNPIKE_VERSION="${PROJECT_VERSION}")
 target_link_libraries(turnpike_options INTERFACE Threads::Threads)
 # What nothing calls is left out, and what is the same stands once: pages that are not there cost no memory.

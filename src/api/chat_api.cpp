@@ -20,6 +20,10 @@ void append_job_lines(std::string& head, const dialect::Dialect& dialect, std::s
   if (!node_id.empty()) head.append(dialect.header_prefix).append("worker: ").append(node_id).append("\r\n");
 }
 
+awaitable<void> send(http::Exchange& exchange, http::Response response) {
+  co_await exchange.send(response);
+}
+
 // An inference's stream as an HTTP answer.
 class HttpStream final : public inference::ClientStream {
  public:
@@ -32,13 +36,15 @@ class HttpStream final : public inference::ClientStream {
     Guard::append_limit_lines(head, caller_);
     exchange_.start_stream(200, "text/event-stream", head);
   }
-  awaitable<bool> write(std::string_view events) override { return exchange_.write(events); }
+  bool write(std::string_view events) override { return exchange_.write(events); }
+  awaitable<bool> written() override { return exchange_.written(); }
   awaitable<void> finish(std::string_view events, const inference::Settled& /*settled*/) override {
     co_await exchange_.finish(events);
   }
   awaitable<void> break_off(const Error& error) override {
     // Without the last chunk: what a client must not take for a complete answer also ends like a broken one.
-    co_await exchange_.write(dialect::error_event(*caller_.dialect, error));
+    const auto event = dialect::error_event(*caller_.dialect, error);
+    if (!exchange_.write(event)) co_await exchange_.written();
   }
   awaitable<void> refuse(const Error& error) override {
     co_await exchange_.send(guard_.refuse(&exchange_.request(), error));
@@ -64,17 +70,11 @@ void ChatApi::add_routes(http::Router& router) {
 awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
   const auto& request = exchange.request();
   auto caller = guard_.identify(request, identity::Scope::chat_write);
-  std::optional<Error> error;
-  if (!caller) {
-    error = std::move(caller.error());
-  } else if (auto admitted = guard_.admit(*caller); !admitted) {
-    error = std::move(admitted.error());
-  }
-  if (error) {
-    auto response = guard_.refuse(&request, *error);
-    if (caller) std::ranges::move(Guard::limit_fields(*caller), std::back_inserter(response.headers));
-    co_await exchange.send(response);
-    co_return;
+  if (!caller) return send(exchange, guard_.refuse(&request, caller.error()));
+  if (auto admitted = guard_.admit(*caller); !admitted) {
+    auto response = guard_.refuse(&request, admitted.error());
+    std::ranges::move(Guard::limit_fields(*caller), std::back_inserter(response.headers));
+    return send(exchange, std::move(response));
   }
   auto job = inference_.prepare({.kind = kind,
                                  .body = request.body,
@@ -83,28 +83,21 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
                                  .pool = scheduler::kDefaultPool,
                                  .request_id = request.id,
                                  .client_gone = exchange.client_gone()});
-  if (!job) {
-    co_await exchange.send(guard_.refuse(&request, job.error()));
-    co_return;
-  }
-  if (job->scan.stream) {
-    co_await answer_stream(exchange, *caller, *std::move(job));
-  } else {
-    co_await answer_whole(exchange, *caller, *std::move(job));
-  }
+  if (!job) return send(exchange, guard_.refuse(&request, job.error()));
+  if ((*job)->scan.stream) return answer_stream(exchange, *std::move(caller), *std::move(job));
+  return answer_whole(exchange, *std::move(caller), *std::move(job));
 }
 
-awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, const Caller& caller, inference::Job job) {
-  std::string head;
-  head.reserve(320);
-  const std::string job_id = job.id;
-  auto delivered = co_await inference_.whole(std::move(job));
+awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
+  auto delivered = co_await inference_.whole(*job);
   if (!delivered) {
     if (exchange.client_gone().stop_requested()) co_return;
     co_await exchange.send(guard_.refuse(&exchange.request(), delivered.error()));
     co_return;
   }
-  append_job_lines(head, *caller.dialect, job_id, delivered->node_id);
+  std::string head;
+  head.reserve(320);
+  append_job_lines(head, *caller.dialect, job->id, delivered->node_id);
   head.append(caller.dialect->header_prefix).append("credits-remaining: ");
   head.append(std::to_string(delivered->settled.balance.whole_credits())).append("\r\n");
   Guard::append_limit_lines(head, caller);
@@ -112,9 +105,9 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, const Caller& ca
   co_await exchange.send(200, "application/json", head, body);
 }
 
-awaitable<void> ChatApi::answer_stream(http::Exchange& exchange, const Caller& caller, inference::Job job) {
+awaitable<void> ChatApi::answer_stream(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
   HttpStream stream(exchange, guard_, caller);
-  co_await inference_.stream(std::move(job), stream);
+  co_await inference_.stream(*job, stream);
 }
 
 }  // namespace turnpike::api

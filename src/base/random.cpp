@@ -2,6 +2,7 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <stdexcept>
@@ -74,10 +75,14 @@ void IdSource::append_base62(std::string& out, std::size_t length) {
   while (length > 0) {
     auto bits = next();
     // Ten characters take 59.5 of the 64 bits; the bias left is below 2^-4 of one character in 2^59.
-    for (int i = 0; i < 10 && length > 0; ++i, --length) {
-      out += kBase62[bits % 62];
+    std::array<char, 10> text{};
+    for (char& c : text) {
+      c = kBase62[bits % 62];
       bits /= 62;
     }
+    const auto taken = std::min(length, text.size());
+    out.append(text.data(), taken);
+    length -= taken;
   }
 }
 

@@ -28,6 +28,15 @@ void Signal::notify() {
   asio::post(executor_, [handler = std::move(waiter_->handler)]() mutable { std::move(handler)(); });
 }
 
+void Signal::notify_now() {
+  if (!waiter_->handler) {
+    latched_ = true;
+    return;
+  }
+  auto handler = std::move(waiter_->handler);
+  std::move(handler)();
+}
+
 asio::awaitable<void> Signal::wait() {
   return asio::async_initiate<const asio::use_awaitable_t<>, void()>(
       [this](auto handler) {

@@ -103,8 +103,12 @@ std::string error_event(const Dialect& dialect, const Error& error) {
 
 void append_json_string(std::string& out, std::string_view text) {
   // Ids and model names are plain: only other text is worth a JSON library.
-  const bool plain = std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7F && c != '"' && c != '\\'; });
-  if (plain) {
+  unsigned other = 0;  // without a branch, so that the loop is vectorised
+  for (const char c : text) {
+    other |= static_cast<unsigned>(c < 0x20) | static_cast<unsigned>(c == 0x7F) | static_cast<unsigned>(c == '"') |
+             static_cast<unsigned>(c == '\\');
+  }
+  if (other == 0) {
     out.append("\"").append(text).append("\"");
   } else {
     out += dump(text);

@@ -70,7 +70,7 @@ awaitable<bool> Exchange::send(int status, std::string_view content_type, std::s
     }
   }
   finished_ = true;
-  co_return co_await session_.write(std::span(buffers).first(count));
+  co_return session_.write_now(std::span(buffers).first(count)) || co_await session_.written();
 }
 
 awaitable<bool> Exchange::send(const Response& response) {
@@ -91,22 +91,27 @@ void Exchange::start_stream(int status, std::string_view content_type, std::stri
   head_.append(request_.keep_alive ? "\r\n" : "Connection: close\r\n\r\n");
 }
 
-awaitable<bool> Exchange::write(std::string_view bytes) {
+bool Exchange::write(std::string_view bytes) {
   assert(streaming_ && !finished_);
+  if (head_written_) head_.clear();
+  head_written_ = true;
   if (chunked_) {
     append_number(head_, bytes.size(), 16);
     head_.append("\r\n");
   }
   const std::array<asio::const_buffer, 3> buffers{asio::buffer(head_), asio::const_buffer(bytes.data(), bytes.size()),
                                                   asio::const_buffer("\r\n", chunked_ ? 2 : 0)};
-  const bool ok = co_await session_.write(buffers);
-  head_.clear();
-  co_return ok;
+  return session_.write_now(buffers);
+}
+
+awaitable<bool> Exchange::written() {
+  return session_.written();
 }
 
 awaitable<bool> Exchange::finish(std::string_view bytes, std::string_view trailers) {
   assert(streaming_ && !finished_);
   finished_ = true;
+  if (head_written_) head_.clear();
   std::string tail;
   if (chunked_) {
     if (!bytes.empty()) {
@@ -118,9 +123,7 @@ awaitable<bool> Exchange::finish(std::string_view bytes, std::string_view traile
   }
   const std::array<asio::const_buffer, 3> buffers{asio::buffer(head_), asio::const_buffer(bytes.data(), bytes.size()),
                                                   asio::buffer(tail)};
-  const bool ok = co_await session_.write(buffers);
-  head_.clear();
-  co_return ok;
+  co_return session_.write_now(buffers) || co_await session_.written();
 }
 
 }  // namespace turnpike::http

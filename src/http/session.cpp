@@ -7,6 +7,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/error.hpp>
+#include <cassert>
 #include <cstring>
 #include <ctime>
 #include <exception>
@@ -119,7 +120,7 @@ void Session::on_read(error_code error, std::size_t bytes) {
     client_gone_.request_stop();
   }
   if (!error && pinned_) want_bytes();
-  news_.notify();
+  news_.notify_now();
 }
 
 void Session::on_deadline() {
@@ -161,7 +162,7 @@ awaitable<Session::Got> Session::read_request() {
   if (const auto expect = request_.fields.find(Field::expect);
       expect && equals_ignoring_case(*expect, "100-continue")) {
     const std::array go_on{asio::const_buffer(kContinue.data(), kContinue.size())};
-    if (!co_await write(go_on)) co_return Got::end;
+    if (!write_now(go_on) && !co_await written()) co_return Got::end;
     deadline_.arm(host_.parts.limits.body_timeout);
   }
   if (parser_->chunked()) co_return co_await read_chunked_body();
@@ -429,24 +430,32 @@ void Session::append_cors(std::string& head) const {
   }
 }
 
-awaitable<bool> Session::write(std::span<const asio::const_buffer> buffers) {
-  if (ended_) co_return false;
-  const auto total = asio::buffer_size(buffers);
-  const auto written = stream_.write_now(buffers);
-  if (written == total) co_return true;
-  std::array<asio::const_buffer, 8> rest{};
-  std::size_t count = 0;
-  std::size_t skip = written;
+bool Session::write_now(std::span<const asio::const_buffer> buffers) {
+  assert(unwritten_.empty() && "written() was not awaited");
+  std::size_t skip = 0;
+  if (!ended_) {
+    skip = stream_.write_now(buffers);
+    if (skip == asio::buffer_size(buffers)) return true;
+  }
   for (const auto& buffer : buffers) {
     const auto passed = std::min(skip, buffer.size());
     skip -= passed;
-    if (passed < buffer.size()) rest[count++] = buffer + passed;
+    if (passed < buffer.size()) unwritten_.push_back(buffer + passed);
+  }
+  return false;
+}
+
+awaitable<bool> Session::written() {
+  if (ended_) {
+    unwritten_.clear();
+    co_return false;
   }
   writing_ = true;
   deadline_.arm(host_.parts.limits.write_timeout);
-  const error_code error = co_await stream_.write(std::span(rest).first(count));
+  const error_code error = co_await stream_.write(unwritten_);
   writing_ = false;
   deadline_.disarm();
+  unwritten_.clear();
   if (!error) co_return true;
   ended_ = true;
   client_gone_.request_stop();

@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/container/small_vector.hpp>
 #include <list>
 #include <memory>
 #include <optional>
@@ -63,7 +64,10 @@ class Session {
   boost::asio::awaitable<void> route(Exchange& exchange);
   boost::asio::awaitable<void> linger();
   void append_cors(std::string& head) const;
-  boost::asio::awaitable<bool> write(std::span<const boost::asio::const_buffer> buffers);
+  // True: the kernel has all of it. False: keep the buffers' memory and await written(), whose false means that the
+  // client left.
+  bool write_now(std::span<const boost::asio::const_buffer> buffers);
+  boost::asio::awaitable<bool> written();
 
   void want_bytes();
   void on_read(error_code error, std::size_t bytes);
@@ -84,6 +88,7 @@ class Session {
   std::optional<Parser> parser_;
   std::optional<Error> fault_;
   std::list<Session*>::iterator self_;
+  boost::container::small_vector<boost::asio::const_buffer, 3> unwritten_;
   std::size_t used_ = 0;       // bytes of `in_` that the current request takes
   std::size_t body_at_ = 0;    // chunked: where the decoded body begins …
   std::size_t body_size_ = 0;  // … and how long it is

@@ -75,8 +75,9 @@ relay::Seen Inference::seen_of(const Job& job) const {
           .image_token_allowance = limits_.image_token_allowance};
 }
 
-Result<Job> Inference::prepare(const InferenceRequest& request) {
-  Job job(request);
+Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request) {
+  auto made = std::make_unique<Job>(request);
+  Job& job = *made;
   auto scan = scanner_.request(request.kind, request.body);
   if (!scan) return std::unexpected(std::move(scan.error()));
   job.scan = *std::move(scan);
@@ -116,7 +117,7 @@ Result<Job> Inference::prepare(const InferenceRequest& request) {
     timeout = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*job.scan.timeout_secs));
   }
   job.deadline = clock_.now() + std::min(timeout, limits_.max_timeout);
-  return job;
+  return made;
 }
 
 relay::Call Inference::call_of(const Job& job, std::string_view path) const {
@@ -137,20 +138,20 @@ relay::Call Inference::call_of(const Job& job, std::string_view path) const {
           .request_id = job.request.request_id};
 }
 
-awaitable<Result<Settled>> Inference::settle(Job& job, const relay::Used& used, bool complete, std::string_view nodes) {
+Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, bool complete, std::string_view nodes) {
   Settled settled;
   settled.tokens = {.prompt = used.prompt_tokens, .completion = used.completion_tokens};
   settled.basis = !complete || !used.claimed ? Basis::relayed : used.bounded ? Basis::bounded : Basis::node_usage;
   settled.charged = std::min(job.model->price.cost(settled.tokens), job.hold.amount());
-  auto balance = co_await ledger_.capture(
-      std::move(job.hold),
-      {.amount = settled.charged, .basis = settled.basis, .tokens = settled.tokens, .node_id = nodes});
-  if (!balance) co_return std::unexpected(std::move(balance.error()));
-  settled.balance = *balance;
-  co_return settled;
+  auto captured =
+      ledger_.charge(std::move(job.hold),
+                     {.amount = settled.charged, .basis = settled.basis, .tokens = settled.tokens, .node_id = nodes});
+  if (!captured) return std::unexpected(std::move(captured.error()));
+  settled.balance = captured->balance;
+  return Charged{.settled = settled, .captured = *std::move(captured)};
 }
 
-awaitable<Result<Delivered>> Inference::whole(Job job) {
+awaitable<Result<Delivered>> Inference::whole(Job& job) {
   const auto call = call_of(job, path_of(job.request.kind));
   auto answer = co_await relay_.whole(call);
   if (!answer) {
@@ -163,15 +164,20 @@ awaitable<Result<Delivered>> Inference::whole(Job job) {
   // Embeddings have no completion to count.
   if (job.request.kind == RequestKind::embedding) claim.completion_tokens = 0;
   Delivered delivered;
-  delivered.node_id = answer->node_id;
+  delivered.body.reserve(answer->json.size() + 256);
   std::string metadata = "{\"node_id\":";
   dialect::append_json_string(metadata, answer->node_id);
   metadata += "}";
-  delivered.body.reserve(answer->json.size() + 256);
   relay::append_answer(delivered.body, answer->json, answer->scan, job.id_json, job.model->id_json, false, metadata);
-  auto settled = co_await settle(job, relay::use_of_complete(seen, claim), true, answer->node_id);
-  if (!settled) co_return std::unexpected(std::move(settled.error()));
-  delivered.settled = *settled;
+  auto charged = charge(job, relay::use_of_complete(seen, claim), true, answer->node_id);
+  if (!charged) co_return std::unexpected(std::move(charged.error()));
+  if (charged->captured.pending) {
+    if (auto written = co_await ledger_.written(charged->captured); !written) {
+      co_return std::unexpected(std::move(written.error()));
+    }
+  }
+  delivered.node_id = std::move(answer->node_id);
+  delivered.settled = charged->settled;
   co_return delivered;
 }
 
@@ -183,13 +189,11 @@ class StreamSettler final : public relay::StreamSink {
 
   void served_by(const scheduler::Node& node) override { node_id_ = node.id(); }
 
-  awaitable<bool> write(std::string_view events) override {
-    if (!begun_) {
-      client_.begin(job_.id, node_id_);
-      begun_ = true;
-    }
-    co_return co_await client_.write(events);
+  bool write(std::string_view events) override {
+    begin();
+    return client_.write(events);
   }
+  awaitable<bool> written() override { return client_.written(); }
 
   awaitable<void> finish(relay::StreamEnd end) override {
     const auto counted = end.seen;
@@ -200,13 +204,20 @@ class StreamSettler final : public relay::StreamSink {
       inference_.ledger_.release(std::move(job_.hold), end.client_left ? "client left" : "no answer");
     } else {
       const auto used = end.complete ? relay::use_of_complete(end.seen, end.claim) : relay::use_of_relayed(end.seen);
-      auto settled = co_await inference_.settle(job_, used, end.complete, end.node_ids);
-      if (settled && end.complete) {
-        co_await finish_complete(end, *settled);
+      auto charged = inference_.charge(job_, used, end.complete, end.node_ids);
+      auto written = charged ? Result<void>() : std::unexpected(std::move(charged.error()));
+      if (charged && charged->captured.pending) {
+        // What the node sent does not wait for the disk; the end of the stream does.
+        if (!end.events.empty() && !write(end.events)) co_await client_.written();
+        end.events.clear();
+        written = co_await inference_.ledger_.written(charged->captured);
+      }
+      if (written && end.complete) {
+        co_await finish_complete(std::move(end), charged->settled);
         co_return;
       }
       // What was not written down is not acknowledged: the stream ends as a broken one.
-      if (!settled) end.error = std::move(settled.error());
+      if (!written) end.error = std::move(written.error());
     }
     if (end.client_left) co_return;
     const Error error = end.error.value_or(Error{.fault = Fault::node_error, .message = "the node failed"});
@@ -218,9 +229,13 @@ class StreamSettler final : public relay::StreamSink {
   }
 
  private:
-  awaitable<void> finish_complete(const relay::StreamEnd& end, const Settled& settled) {
-    if (!begun_) client_.begin(job_.id, node_id_);
-    std::string tail;
+  void begin() {
+    if (!std::exchange(begun_, true)) client_.begin(job_.id, node_id_);
+  }
+
+  awaitable<void> finish_complete(relay::StreamEnd end, const Settled& settled) {
+    begin();
+    std::string tail = std::move(end.events);
     if (job_.scan.include_usage) append_usage(tail, end, settled);
     tail += "data: [DONE]\n\n";
     co_await client_.finish(tail, settled);
@@ -253,7 +268,7 @@ class StreamSettler final : public relay::StreamSink {
   bool begun_ = false;
 };
 
-awaitable<void> Inference::stream(Job job, ClientStream& client) {
+awaitable<void> Inference::stream(Job& job, ClientStream& client) {
   const auto call = call_of(job, path_of(job.request.kind));
   StreamSettler settler(*this, job, client);
   co_await relay_.stream(call, settler);

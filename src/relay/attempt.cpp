@@ -87,17 +87,20 @@ Failure Attempt::fail(Failure failure, std::string what) {
   return failure;
 }
 
-// Waits for news of the connection, at most to the end of the phase.
-awaitable<Failure> Attempt::wait() {
-  connection_->want_bytes();
-  const auto silent_until = patience_ != nullptr ? patience_->silent_until() : Instant::max();
-  arm(std::min(phase_, silent_until));
-  if (!news_.take()) co_await news_.wait();
-  if (const auto failure = wait_over(); failure != Failure::none) co_return failure;
-  if (expired_ && relay_.deadlines_.clock().now() >= silent_until && !co_await patience_->break_silence()) {
-    co_return Failure::client_left;
+awaitable<Failure> Attempt::until(Step step) {
+  if (left_) co_return Failure::client_left;
+  if (connection_->ended()) co_return fail(Failure::broken, "it ended the connection within its answer");
+  while (true) {
+    connection_->want_bytes();
+    const auto silent_until = patience_ != nullptr ? patience_->silent_until() : Instant::max();
+    arm(std::min(phase_, silent_until));
+    if (!news_.take()) co_await news_.wait();
+    if (const auto failure = wait_over(); failure != Failure::none) co_return failure;
+    if (expired_ && relay_.deadlines_.clock().now() >= silent_until && !co_await patience_->break_silence()) {
+      co_return Failure::client_left;
+    }
+    if (const auto over = (this->*step)()) co_return *over;
   }
-  co_return Failure::none;
 }
 
 // After a wait: why not to go on.
@@ -128,12 +131,17 @@ void Attempt::give_up(Failure failure) {
 awaitable<Failure> Attempt::begin(const Continuation* continuation) {
   if (left_) co_return Failure::client_left;
   while (true) {
-    auto failure = co_await open_connection();
-    if (failure == Failure::none) failure = co_await send(continuation);
-    if (failure == Failure::none) failure = co_await read_head();
+    auto failure = Failure::none;
+    if (!take_idle_connection()) failure = co_await open_connection();
+    if (failure == Failure::none && !send(continuation)) failure = co_await send_rest();
+    if (failure == Failure::none) {
+      searched_ = 0;
+      const auto head = read_head();
+      failure = head ? *head : co_await until(&Attempt::read_head);
+    }
     // A kept connection that the node was just closing says nothing about the node: once more, on a new one.
     const bool stale = failure == Failure::broken && connection_ && connection_->reused() && !got_bytes_;
-    if (!stale) co_return failure == Failure::none ? co_await judge_status() : failure;
+    if (!stale) co_return failure == Failure::none && !is_wanted() ? co_await judge_status() : failure;
     connection_->set_listener(nullptr);
     connection_->close();
     connection_.reset();
@@ -141,12 +149,13 @@ awaitable<Failure> Attempt::begin(const Continuation* continuation) {
   }
 }
 
-awaitable<Failure> Attempt::open_connection() {
+bool Attempt::take_idle_connection() {
   connection_ = peer_.take_idle();
-  if (connection_) {
-    connection_->set_listener(&news_);
-    co_return Failure::none;
-  }
+  if (connection_) connection_->set_listener(&news_);
+  return connection_ != nullptr;
+}
+
+awaitable<Failure> Attempt::open_connection() {
   phase_ = relay_.deadlines_.clock().now() + relay_.limits_.connect_timeout;
   arm(phase_);
   std::string failure;
@@ -169,7 +178,7 @@ awaitable<Failure> Attempt::open_connection() {
   co_return Failure::none;
 }
 
-awaitable<Failure> Attempt::send(const Continuation* continuation) {
+bool Attempt::send(const Continuation* continuation) {
   RequestEdits edits = call_.edits;
   std::string node_model;
   const auto name = node_->name_of(call_.want.model);
@@ -177,55 +186,58 @@ awaitable<Failure> Attempt::send(const Continuation* continuation) {
     node_model = nlohmann::json(name).dump();
     edits.node_model = node_model;
   }
-  const EditedBody body(call_.body, call_.scan, edits, continuation);
-  std::string head;
-  head.reserve(512);
-  head.append("POST ").append(peer_.path_prefix()).append(call_.path).append(peer_.head_lines());
-  head.append("Content-Type: application/json\r\nAccept: ");
-  head.append(call_.scan.stream ? "text/event-stream" : "application/json");
-  head.append("\r\nContent-Length: ").append(std::to_string(body.size())).append("\r\n\r\n");
+  auto& out = outgoing_.emplace(call_.body, call_.scan, edits, continuation);
+  out.head.reserve(512);
+  out.head.append("POST ").append(peer_.path_prefix()).append(call_.path).append(peer_.head_lines());
+  out.head.append("Content-Type: application/json\r\nAccept: ");
+  out.head.append(call_.scan.stream ? "text/event-stream" : "application/json");
+  out.head.append("\r\nContent-Length: ").append(std::to_string(out.edited.size())).append("\r\n\r\n");
 
-  std::vector<asio::const_buffer> buffers;
-  buffers.reserve(1 + body.pieces().size());
-  buffers.push_back(asio::buffer(head));
-  for (const auto piece : body.pieces()) buffers.emplace_back(piece.data(), piece.size());
-  const auto total = asio::buffer_size(buffers);
-  std::size_t written = connection_->stream().write_now(buffers);
+  out.unsent.emplace_back(out.head.data(), out.head.size());
+  for (const auto piece : out.edited.pieces()) out.unsent.emplace_back(piece.data(), piece.size());
+  std::size_t written = connection_->stream().write_now(out.unsent);
   phase_ = relay_.deadlines_.clock().now() + relay_.limits_.first_token_timeout;
-  if (written == total) co_return Failure::none;
-  auto first = buffers.begin();
-  while (written >= first->size()) written -= (first++)->size();
-  *first += written;
+  auto first = out.unsent.begin();
+  while (first != out.unsent.end() && written >= first->size()) written -= (first++)->size();
+  out.unsent.erase(out.unsent.begin(), first);
+  if (!out.unsent.empty()) {
+    out.unsent.front() += written;
+    return false;
+  }
+  outgoing_.reset();
+  return true;
+}
+
+awaitable<Failure> Attempt::send_rest() {
   arm(phase_);
   impatient_ = true;
-  const auto error = co_await connection_->stream().write(std::span(first, buffers.end()));
+  const auto error = co_await connection_->stream().write(outgoing_->unsent);
   impatient_ = false;
   deadline_.disarm();
+  outgoing_.reset();
   if (left_) co_return Failure::client_left;
   if (!error) co_return Failure::none;
   if (give_up_) co_return fail(Failure::timed_out, "it did not take the request in time");
   co_return fail(Failure::broken, "it ended the connection while the request was sent");
 }
 
-awaitable<Failure> Attempt::read_head() {
+std::optional<Failure> Attempt::read_head() {
   auto& in = connection_->in;
-  std::size_t searched = 0;
   while (true) {
-    const auto end = in.unread().find("\r\n\r\n", searched);
+    got_bytes_ = got_bytes_ || in.size() > 0;
+    const auto end = in.unread().find("\r\n\r\n", searched_);
     if (end != std::string_view::npos) {
       const auto failure = parse_head(end + 4);
       // 100 Continue and its like come before the answer (RFC 9110, section 15.2).
-      if (failure != Failure::none || parser_->status >= 200) co_return failure;
+      if (failure != Failure::none || parser_->status >= 200) return failure;
       in.consume(end + 4);
-      searched = 0;
+      searched_ = 0;
       continue;
     }
-    if (in.size() > relay_.limits_.max_node_head_bytes)
-      co_return fail(Failure::broken, "its response head never ended");
-    if (connection_->ended()) co_return fail(Failure::broken, "it ended the connection before an answer");
-    searched = in.size() < 3 ? 0 : in.size() - 3;
-    if (const auto failure = co_await wait(); failure != Failure::none) co_return failure;
-    got_bytes_ = got_bytes_ || in.size() > 0;
+    if (in.size() > relay_.limits_.max_node_head_bytes) return fail(Failure::broken, "its response head never ended");
+    if (connection_->ended()) return fail(Failure::broken, "it ended the connection before an answer");
+    searched_ = in.size() < 3 ? 0 : in.size() - 3;
+    return std::nullopt;
   }
 }
 
@@ -258,17 +270,22 @@ Failure Attempt::parse_head(std::size_t head_bytes) {
   return Failure::none;
 }
 
+// Status 200 and the content type that was asked for.
+bool Attempt::is_wanted() const {
+  const auto type = fields_.find(http::Field::content_type).value_or("");
+  return parser_->status == 200 && http::has_token(type, call_.scan.stream ? "text/event-stream" : "application/json");
+}
+
+// Why an answer that is not wanted is not.
 awaitable<Failure> Attempt::judge_status() {
   const auto status = parser_->status;
-  const auto type = fields_.find(http::Field::content_type).value_or("");
-  if (status == 200) {
-    const auto* wanted = call_.scan.stream ? "text/event-stream" : "application/json";
-    if (http::has_token(type, wanted)) co_return Failure::none;
-    co_return fail(Failure::bad_output, "its answer has the wrong content type");
-  }
+  if (status == 200) co_return fail(Failure::bad_output, "its answer has the wrong content type");
   const bool blames = status == 400 || status == 413 || status == 422;
   if (!blames) co_return fail(Failure::refused, "it answered with status " + std::to_string(status));
-  const auto failure = co_await read_body(64 * 1024);
+  constexpr std::size_t kMostBlame = 64 * 1024;
+  body_limit_ = kMostBlame;
+  const auto read = read_body();
+  const auto failure = read ? *read : co_await until(&Attempt::read_body);
   if (failure != Failure::none) co_return failure;
   blame_ = message_of({connection_->in.data() + body_at_, body_bytes_});
   co_return fail(Failure::blames_request, "it blames the request");
@@ -294,22 +311,20 @@ bool Attempt::decode() {
   return true;
 }
 
-awaitable<Failure> Attempt::read_body(std::size_t limit) {
-  const auto length = parser_->content_length();
-  if (length && *length > limit) co_return fail(Failure::bad_output, "its answer is too large");
-  while (true) {
-    if (!decode()) {
-      co_return fail(Failure::broken,
-                     connection_->ended() ? "it ended the connection within its answer" : "its chunks are malformed");
-    }
-    if (body_bytes_ > limit) co_return fail(Failure::bad_output, "its answer is too large");
-    if (message_ended_) co_return Failure::none;
-    if (const auto failure = co_await wait(); failure != Failure::none) co_return failure;
+std::optional<Failure> Attempt::read_body() {
+  if (parser_->content_length().value_or(0) > body_limit_) return fail(Failure::bad_output, "its answer is too large");
+  if (!decode()) {
+    return fail(Failure::broken,
+                connection_->ended() ? "it ended the connection within its answer" : "its chunks are malformed");
   }
+  if (body_bytes_ > body_limit_) return fail(Failure::bad_output, "its answer is too large");
+  if (message_ended_) return Failure::none;
+  return std::nullopt;
 }
 
-awaitable<Failure> Attempt::read_whole() {
-  return read_body(relay_.limits_.max_answer_bytes);
+std::optional<Failure> Attempt::read_whole() {
+  body_limit_ = relay_.limits_.max_answer_bytes;
+  return read_body();
 }
 
 WholeAnswer Attempt::take_whole() {
@@ -341,22 +356,22 @@ awaitable<void> Attempt::take_tail() {
   while (!left_) {
     drain_into(ignored);
     if (message_ended_ || connection_->ended() || ignored.pending() > 0) break;
-    if (co_await wait() != Failure::none) break;
+    known_ = connection_->in.size();
+    if (co_await until(&Attempt::something_came) != Failure::none) break;
   }
 }
 
+std::optional<Failure> Attempt::something_came() {
+  if (connection_->in.size() != known_ || connection_->ended()) return Failure::none;
+  return std::nullopt;
+}
+
 awaitable<Failure> Attempt::more() {
-  if (left_) co_return Failure::client_left;
   phase_ = relay_.deadlines_.clock().now() +
            (body_bytes_ > 0 ? relay_.limits_.between_tokens_timeout : relay_.limits_.first_token_timeout);
   // What the parser left (the line end behind a chunk) is not news.
-  const auto left_over = connection_->in.size();
-  while (connection_->in.size() == left_over) {
-    if (connection_->ended()) co_return fail(Failure::broken, "it ended the connection within its answer");
-    if (const auto failure = co_await wait(); failure != Failure::none) co_return failure;
-    if (connection_->ended()) break;
-  }
-  co_return Failure::none;
+  known_ = connection_->in.size();
+  return until(&Attempt::something_came);
 }
 
 }  // namespace turnpike::relay

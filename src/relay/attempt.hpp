@@ -2,6 +2,8 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/container/static_vector.hpp>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -47,8 +49,9 @@ class Attempt {
   // Sends the request and reads the answer's head. `none`: status 200 with the content type that was asked for.
   boost::asio::awaitable<Failure> begin(const Continuation* continuation);
 
-  // Reads the rest of a whole answer.
-  boost::asio::awaitable<Failure> read_whole();
+  // Reads the rest of a whole answer. nullopt: wait for it with rest().
+  std::optional<Failure> read_whole();
+  boost::asio::awaitable<Failure> rest() { return until(&Attempt::read_body); }
   [[nodiscard]] WholeAnswer take_whole();
 
   // Stream: decodes what has arrived into `splitter`; true when something had.
@@ -74,15 +77,32 @@ class Attempt {
 
  private:
   using Parser = http::MessageParser<false>;
+  // The request as it goes out.
+  struct Outgoing {
+    Outgoing(std::string_view body, const scan::RequestScan& scan, const RequestEdits& edits,
+             const Continuation* continuation)
+        : edited(body, scan, edits, continuation) {}
+    std::string head;
+    EditedBody edited;
+    boost::container::static_vector<boost::asio::const_buffer, EditedBody::kMostPieces + 1> unsent;
+  };
 
+  bool take_idle_connection();
   boost::asio::awaitable<Failure> open_connection();
-  boost::asio::awaitable<Failure> send(const Continuation* continuation);
-  boost::asio::awaitable<Failure> read_head();
+  bool send(const Continuation* continuation);  // false: the kernel did not take all of it, send_rest() goes on
+  boost::asio::awaitable<Failure> send_rest();
+  [[nodiscard]] bool is_wanted() const;
   boost::asio::awaitable<Failure> judge_status();
-  boost::asio::awaitable<Failure> read_body(std::size_t limit);
   Failure parse_head(std::size_t head_bytes);
   bool decode();  // false: the framing is broken
-  boost::asio::awaitable<Failure> wait();
+
+  // A step goes as far as what has arrived allows; nullopt: it needs more.
+  using Step = std::optional<Failure> (Attempt::*)();
+  std::optional<Failure> read_head();
+  std::optional<Failure> read_body();
+  std::optional<Failure> something_came();
+  // Waits for news of the connection, at most to the end of the phase, until the step is over.
+  boost::asio::awaitable<Failure> until(Step step);
   Failure wait_over();
   void arm(Instant until);
   void on_deadline();
@@ -102,14 +122,18 @@ class Attempt {
   };
   std::optional<std::stop_callback<Leave>> client_gone_;
   ConnectionPtr connection_;
+  std::optional<Outgoing> outgoing_;
   http::Fields fields_;
   std::optional<Parser> parser_;
   SseSplitter* splitter_ = nullptr;  // null: the body is gathered in place
   Instant phase_{};                  // the current phase's own time-out
   std::string what_;
   std::string blame_;
-  std::size_t parsed_ = 0;   // bytes of the buffer that the parser has taken
-  std::size_t body_at_ = 0;  // whole answers: where the decoded body begins in the buffer
+  std::size_t searched_ = 0;    // of the head: no end before here
+  std::size_t body_limit_ = 0;  // bytes of a whole answer
+  std::size_t known_ = 0;       // bytes of the buffer that are no news
+  std::size_t parsed_ = 0;      // bytes of the buffer that the parser has taken
+  std::size_t body_at_ = 0;     // whole answers: where the decoded body begins in the buffer
   std::size_t body_bytes_ = 0;
   bool expired_ = false;
   bool give_up_ = false;  // expired, or the client left

@@ -73,7 +73,7 @@ void NodeConnection::on_read(error_code error, std::size_t bytes) {
     pooled_ = false;
     return;
   }
-  if (listener_ != nullptr) listener_->notify();
+  if (listener_ != nullptr) listener_->notify_now();
 }
 
 void NodeConnection::close() {

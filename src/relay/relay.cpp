@@ -101,29 +101,37 @@ Relay::Relay(asio::any_io_executor executor, Deadlines& deadlines, scheduler::Sc
       scanner_(scanner),
       limits_(limits) {}
 
-awaitable<Result<scheduler::Slot>> Relay::next_slot(const Call& call, std::vector<const scheduler::Node*>& tried) {
+std::optional<scheduler::Slot> Relay::slot_now(const Call& call, std::span<const scheduler::Node* const> tried) {
   scheduler::Want want = call.want;
   want.excluded = tried;
-  auto slot = scheduler_.try_acquire(want);
-  if (!slot) {
-    auto waited = co_await scheduler_.acquire(want, call.account, call.deadline, call.client_gone);
-    if (!waited) co_return std::unexpected(std::move(waited.error()));
-    slot = std::move(*waited);
-  }
-  tried.push_back(slot->node().get());
-  co_return *std::move(slot);
+  return scheduler_.try_acquire(want);
+}
+
+awaitable<Result<scheduler::Slot>> Relay::wait_for_slot(const Call& call,
+                                                        std::span<const scheduler::Node* const> tried) {
+  scheduler::Want want = call.want;
+  want.excluded = tried;
+  co_return co_await scheduler_.acquire(want, call.account, call.deadline, call.client_gone);
 }
 
 awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
-  std::vector<const scheduler::Node*> tried;
+  Tried tried;
   std::optional<Error> last;
   while (tried.size() < limits_.attempts) {
-    auto slot = co_await next_slot(call, tried);
-    if (!slot) co_return std::unexpected(last ? *std::move(last) : std::move(slot.error()));
+    auto slot = slot_now(call, tried);
+    if (!slot) {
+      auto waited = co_await wait_for_slot(call, tried);
+      if (!waited) co_return std::unexpected(last ? *std::move(last) : std::move(waited.error()));
+      slot = *std::move(waited);
+    }
+    tried.push_back(slot->node().get());
     if (tried.size() > 1) ++stats_.retries;
     Attempt attempt(*this, call, *std::move(slot), nullptr);
     auto failure = co_await attempt.begin(nullptr);
-    if (failure == Failure::none) failure = co_await attempt.read_whole();
+    if (failure == Failure::none) {
+      const auto read = attempt.read_whole();
+      failure = read ? *read : co_await attempt.rest();
+    }
     if (failure == Failure::none) {
       WholeAnswer answer = attempt.take_whole();
       const auto unusable = judge(scanner_.answer(answer.json, answer.scan), call.kind, answer.scan);
@@ -165,7 +173,8 @@ class StreamRun final : public Patience {
   Failure take_event(Attempt& attempt, std::string_view data);
   void take_continued(std::string_view data, std::size_t from);
   void account();
-  awaitable<bool> flush();
+  bool flush();  // false: await flushed()
+  awaitable<bool> flushed();
   [[nodiscard]] bool can_continue() const;
   void add_usage();
 
@@ -176,7 +185,7 @@ class StreamRun final : public Patience {
   StreamEnd end_;
   std::string out_;
   std::string said_;  // the text so far, between quotes; kept while another node could go on from it
-  std::vector<const scheduler::Node*> tried_;
+  Relay::Tried tried_;
   std::optional<Continuation> continuation_;
   Instant keep_alive_at_;
   std::uint64_t earlier_tokens_ = 0;  // written by nodes that broke
@@ -192,18 +201,23 @@ bool StreamRun::can_continue() const {
   return relay_.limits_.continuation && call_.scan.continuable && text_sent_ && said_whole_ && !finished_;
 }
 
-awaitable<bool> StreamRun::flush() {
-  if (out_.empty()) co_return true;
+bool StreamRun::flush() {
   end_.began = true;
   keep_alive_at_ = relay_.deadlines_.clock().now() + relay_.limits_.keep_alive_interval;
-  const bool ok = co_await sink_.write(out_);
+  if (!sink_.write(out_)) return false;
+  out_.clear();
+  return true;
+}
+
+awaitable<bool> StreamRun::flushed() {
+  const bool ok = co_await sink_.written();
   out_.clear();
   co_return ok;
 }
 
 awaitable<bool> StreamRun::break_silence() {
   out_.assign(": keep-alive\n\n");
-  co_return co_await flush();
+  co_return flush() || co_await flushed();
 }
 
 // Counts a chunk that goes out, and keeps its text for another node to go on from.
@@ -286,13 +300,12 @@ awaitable<Failure> StreamRun::follow(Attempt& attempt) {
   while (true) {
     attempt.drain_into(splitter);
     const auto failure = take_events(attempt, splitter);
-    // What came before the fault was the node's, and is the client's.
-    if (!out_.empty()) {
-      text_sent_ = text_sent_ || end_.seen.text_events > 0;
-      if (!co_await flush()) co_return Failure::client_left;
-    }
+    text_sent_ = text_sent_ || end_.seen.text_events > 0;
+    // The last events go out with the end of the stream.
+    if (failure == Failure::none && done_) co_return Failure::none;
+    // What came before a fault was the node's, and is the client's.
+    if (!out_.empty() && !flush() && !co_await flushed()) co_return Failure::client_left;
     if (failure != Failure::none) co_return failure;
-    if (done_) co_return Failure::none;
     // Without `[DONE]`, only a stream that said why it stopped has ended as it should.
     if (attempt.message_ended()) {
       co_return finished_ ? Failure::none : attempt.fail(Failure::broken, "its stream ended without an end");
@@ -313,6 +326,7 @@ awaitable<Failure> StreamRun::serve(Attempt& attempt) {
     attempt.succeed();
     end_.complete = true;
     add_usage();
+    end_.events = std::move(out_);
     co_await sink_.finish(std::move(end_));
     co_await attempt.take_tail();
   }
@@ -337,11 +351,16 @@ void StreamRun::add_usage() {
 
 awaitable<void> StreamRun::run() {
   while (true) {
-    auto slot = co_await relay_.next_slot(call_, tried_);
+    auto slot = relay_.slot_now(call_, tried_);
     if (!slot) {
-      if (!end_.error) end_.error = std::move(slot.error());
-      break;
+      auto waited = co_await relay_.wait_for_slot(call_, tried_);
+      if (!waited) {
+        if (!end_.error) end_.error = std::move(waited.error());
+        break;
+      }
+      slot = *std::move(waited);
     }
+    tried_.push_back(slot->node().get());
     if (continuation_) {
       if (!engine_continues(slot->node()->spec().engine)) continue;
       ++relay_.stats_.continuations;

@@ -28,28 +28,19 @@ scan::Span whole(std::string_view json, scan::Span container) {
 
 EditedBody::EditedBody(std::string_view body, const scan::RequestScan& scan, const RequestEdits& edits,
                        const Continuation* continuation) {
-  std::vector<Edit> list;
-  list.reserve(4);
-  pieces_.reserve(9);
+  boost::container::static_vector<Edit, 6> list;
   inserts_.reserve(128);
   const auto edit = [&](std::size_t at, std::size_t remove, auto... texts) {
     const auto from = inserts_.size();
     (inserts_.append(texts), ...);
     list.push_back({at, remove, from, inserts_.size() - from});
   };
-  std::string added;
-  added.reserve(96);
-  const auto add = [&added](auto... texts) {
-    added += ',';
-    (added.append(texts), ...);
-  };
-  if (!edits.node_model.empty()) edit(scan.model_span.at, scan.model_span.size, edits.node_model);
-  if (!edits.defaults.empty()) add(edits.defaults);
   const auto left = [&](std::uint64_t limit) {
     const auto used = continuation != nullptr ? continuation->tokens : 0;
     return std::to_string(limit > used ? limit - used : 1);
   };
-  if (edits.max_tokens) add("\"max_tokens\":", left(*edits.max_tokens));
+  bool adds_stream_options = false;
+  if (!edits.node_model.empty()) edit(scan.model_span.at, scan.model_span.size, edits.node_model);
   if (edits.ask_for_usage && !scan.include_usage) {
     if (scan.stream_options_usage.found()) {
       edit(scan.stream_options_usage.at, scan.stream_options_usage.size, "true");
@@ -58,8 +49,8 @@ EditedBody::EditedBody(std::string_view body, const scan::RequestScan& scan, con
       edit(options.end() - 1, 0, has_members(body, options.at, options.end() - 1) ? "," : "", "\"include_usage\":true");
     } else if (scan.stream_options_null.found()) {
       edit(scan.stream_options_null.at, scan.stream_options_null.size, "{\"include_usage\":true}");
-    } else if (!scan.has("stream_options")) {
-      add("\"stream_options\":{\"include_usage\":true}");
+    } else {
+      adds_stream_options = !scan.has("stream_options");
     }
   }
   if (continuation != nullptr) {
@@ -68,9 +59,20 @@ EditedBody::EditedBody(std::string_view body, const scan::RequestScan& scan, con
     for (const auto& span : {scan.max_tokens_span, scan.max_completion_tokens_span}) {
       if (span.found() && scan.max_tokens) edit(span.at, span.size, left(*scan.max_tokens));
     }
-    if (continuation->engine_flags) add(R"("continue_final_message":true,"add_generation_prompt":false)");
   }
-  if (!added.empty()) edit(scan.object_end, 0, added);
+  // New members, before the closing brace.
+  const auto added_at = inserts_.size();
+  const auto add = [&](auto... texts) {
+    inserts_ += ',';
+    (inserts_.append(texts), ...);
+  };
+  if (!edits.defaults.empty()) add(edits.defaults);
+  if (edits.max_tokens) add("\"max_tokens\":", left(*edits.max_tokens));
+  if (adds_stream_options) add("\"stream_options\":{\"include_usage\":true}");
+  if (continuation != nullptr && continuation->engine_flags) {
+    add(R"("continue_final_message":true,"add_generation_prompt":false)");
+  }
+  if (inserts_.size() > added_at) list.push_back({scan.object_end, 0, added_at, inserts_.size() - added_at});
 
   std::ranges::sort(list, {}, &Edit::at);
   std::size_t copied = 0;

@@ -17,8 +17,10 @@ class ChatApi {
 
  private:
   boost::asio::awaitable<void> handle(http::Exchange& exchange, scan::RequestKind kind);
-  boost::asio::awaitable<void> answer_whole(http::Exchange& exchange, const Caller& caller, inference::Job job);
-  boost::asio::awaitable<void> answer_stream(http::Exchange& exchange, const Caller& caller, inference::Job job);
+  boost::asio::awaitable<void> answer_whole(http::Exchange& exchange, Caller caller,
+                                            std::unique_ptr<inference::Job> job);
+  boost::asio::awaitable<void> answer_stream(http::Exchange& exchange, Caller caller,
+                                             std::unique_ptr<inference::Job> job);
 
   const Guard& guard_;
   inference::Inference& inference_;

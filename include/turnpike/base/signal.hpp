@@ -20,6 +20,10 @@ class Signal {
   // Wakes the waiter from a fresh handler: never runs it inside the caller.
   void notify();
 
+  // The same, and runs the waiter inside the call: for the last line of a handler that the loop itself called. What
+  // owned the handler may be gone when it returns.
+  void notify_now();
+
   // Takes the latch. True: there was news, no need to wait.
   bool take() {
     const bool was = latched_;

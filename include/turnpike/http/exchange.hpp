@@ -40,15 +40,14 @@ class Exchange {
   // Begins a stream: the head waits for the first bytes and goes out with them.
   void start_stream(int status, std::string_view content_type, std::string_view extra_head);
 
-  // One or more pieces of the stream, in one chunk and one write. Returns when the kernel has them; false: the client
-  // left.
-  boost::asio::awaitable<bool> write(std::string_view bytes);
+  // One or more pieces of the stream, in one chunk and one write. True: the kernel has them. False: it has not taken
+  // all, or the client left: keep `bytes`, and await written() before anything else is written.
+  bool write(std::string_view bytes);
+  // After write() said false. True: the kernel has them now; false: the client left.
+  boost::asio::awaitable<bool> written();
 
   // `bytes` (may be empty) and the end of the stream, in one write. `trailers`: whole lines, each ending in CRLF.
   boost::asio::awaitable<bool> finish(std::string_view bytes, std::string_view trailers = {});
-
-  // Ends the connection without a clean end of the stream: what a client must not take for a complete answer.
-  void abort_after_write() { clean_ = false; }
 
  private:
   friend class Session;
@@ -61,7 +60,7 @@ class Exchange {
   bool streaming_ = false;
   bool chunked_ = false;
   bool finished_ = false;
-  bool clean_ = true;
+  bool head_written_ = false;  // head_ is of no more use
 };
 
 }  // namespace turnpike::http

@@ -37,8 +37,7 @@ struct InferenceRequest {
 };
 
 // An inference that is paid for, as far as its upper bound goes, and not yet run. Destroying it gives the credits back.
-class Job {
- public:
+struct Job {
   explicit Job(const InferenceRequest& from) : request(from) {}
   InferenceRequest request;
   scan::RequestScan scan;
@@ -71,8 +70,9 @@ class ClientStream {
  public:
   virtual ~ClientStream() = default;
   virtual void begin(std::string_view job_id, std::string_view node_id) = 0;
-  // False: the client left.
-  virtual boost::asio::awaitable<bool> write(std::string_view events) = 0;
+  // As relay::StreamSink has them.
+  virtual bool write(std::string_view events) = 0;
+  virtual boost::asio::awaitable<bool> written() = 0;
   virtual boost::asio::awaitable<void> finish(std::string_view events, const Settled& settled) = 0;
   // After the first byte: an error event, and no clean end.
   virtual boost::asio::awaitable<void> break_off(const Error& error) = 0;
@@ -88,22 +88,26 @@ class Inference {
 
   // Checks the request and holds the price of its upper bound. Errors: invalid_request (param names the member),
   // model_not_found, insufficient_credits, service_unavailable.
-  Result<Job> prepare(const InferenceRequest& request);
+  Result<std::unique_ptr<Job>> prepare(const InferenceRequest& request);
 
-  // Runs it and charges it; the charge is durable when this returns.
-  boost::asio::awaitable<Result<Delivered>> whole(Job job);
+  // Runs it and charges it; the charge is durable when this returns. `job` stays the caller's, and is spent.
+  boost::asio::awaitable<Result<Delivered>> whole(Job& job);
 
   // The same for a stream: the charge is durable before the stream's end goes out. A client that left is charged for
   // what was relayed.
-  boost::asio::awaitable<void> stream(Job job, ClientStream& client);
+  boost::asio::awaitable<void> stream(Job& job, ClientStream& client);
 
  private:
   friend class StreamSettler;
   [[nodiscard]] Result<void> check_capability(const Job& job) const;
   [[nodiscard]] relay::Seen seen_of(const Job& job) const;
   [[nodiscard]] relay::Call call_of(const Job& job, std::string_view path) const;
-  boost::asio::awaitable<Result<Settled>> settle(Job& job, const relay::Used& used, bool complete,
-                                                 std::string_view nodes);
+  // Charges for what was used; `captured` says whether that is durable yet.
+  struct Charged {
+    Settled settled;
+    ledger::Captured captured;
+  };
+  Result<Charged> charge(Job& job, const relay::Used& used, bool complete, std::string_view nodes);
 
   Catalogue& catalogue_;
   ledger::Ledger& ledger_;

@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/container/small_vector.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -87,6 +88,7 @@ struct StreamEnd {
   scan::UsageScan claim;
   std::string usage_event;  // the node's last word on usage, rewritten, as a JSON object; empty: it said none
   std::string node_ids;     // comma-separated, in the order they served
+  std::string events;       // of a complete stream: the last ones, not written yet
 };
 
 // Where a stream goes. The first write begins it.
@@ -96,8 +98,11 @@ class StreamSink {
   // The node that answers is known: its name may go out with the first bytes. Called again when another takes over
   // before anything was written.
   virtual void served_by(const scheduler::Node& node) = 0;
-  // Events that the client gets now. False: it left.
-  virtual boost::asio::awaitable<bool> write(std::string_view events) = 0;
+  // Events that the client gets now. True: the kernel has them. False: it has not taken all, or the client left: keep
+  // `events`, and await written() before anything else is written.
+  virtual bool write(std::string_view events) = 0;
+  // False: the client left.
+  virtual boost::asio::awaitable<bool> written() = 0;
   // The stream is over: settle it and write its end. Called once, last.
   virtual boost::asio::awaitable<void> finish(StreamEnd end) = 0;
 };
@@ -128,9 +133,11 @@ class Relay {
  private:
   friend class Attempt;
   friend class StreamRun;
-  // The next attempt's slot, on a node that was not tried. `tried` gains it.
-  boost::asio::awaitable<Result<scheduler::Slot>> next_slot(const Call& call,
-                                                            std::vector<const scheduler::Node*>& tried);
+  using Tried = boost::container::small_vector<const scheduler::Node*, 4>;
+  // A slot for the next attempt, on a node that was not tried; nullopt: none is free now, wait for one.
+  std::optional<scheduler::Slot> slot_now(const Call& call, std::span<const scheduler::Node* const> tried);
+  boost::asio::awaitable<Result<scheduler::Slot>> wait_for_slot(const Call& call,
+                                                                std::span<const scheduler::Node* const> tried);
   boost::asio::any_io_executor executor_;
   Deadlines& deadlines_;
   scheduler::Scheduler& scheduler_;

@@ -2,11 +2,13 @@
 // sender's own. Pure.
 #pragma once
 
+#include <boost/container/static_vector.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "turnpike/scan/scan.hpp"
 
@@ -34,12 +36,14 @@ class EditedBody {
              const Continuation* continuation);
   EditedBody(const EditedBody&) = delete;
   EditedBody& operator=(const EditedBody&) = delete;
-  [[nodiscard]] const std::vector<std::string_view>& pieces() const { return pieces_; }
+  // At most kMostPieces.
+  [[nodiscard]] std::span<const std::string_view> pieces() const { return pieces_; }
+  static constexpr std::size_t kMostPieces = 13;  // six edits, and what lies around them
   [[nodiscard]] std::size_t size() const;
 
  private:
   std::string inserts_;
-  std::vector<std::string_view> pieces_;
+  boost::container::static_vector<std::string_view, kMostPieces> pieces_;
 };
 
 // `token` is a span that scan found, or one that only says where a container begins.
