@@ -148,7 +148,7 @@ struct Ledger::State {
 };
 
 // Writes a change that is true already. Null: it is durable, most often by this call
-// (docs/decisions/0007-a-journal-before-the-database.md); otherwise when the operation is over.
+// (docs/decisions/0008-a-journal-before-the-database.md); otherwise when the operation is over.
 template <class Change>
 Result<std::shared_ptr<storage::Operation>> Ledger::State::write_down(std::shared_ptr<Change> change) {
   write_record(record, *change);

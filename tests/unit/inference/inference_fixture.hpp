@@ -31,11 +31,7 @@ class InferenceTest : public testing::Test {
   static constexpr std::int64_t kBalance = 1'000'000'000;
 
   void SetUp() override {
-    auto opened = storage::open_sqlite(
-        loop.executor(), {.file = folder.file("turnpike.db"), .allow_commit = [this] { return commits.load(); }});
-    ASSERT_TRUE(opened) << opened.error().message;
-    database = std::move(*opened);
-    ledger = ledger::Ledger::open(*database, clock, {}).value();
+    open(storage::Durability::process);
     account = account_with(kBalance);
     catalogue.assign({model("m-1"), vision("m-eye"), embedder("m-vec")});
     relay::test::playing = &script;
@@ -44,6 +40,18 @@ class InferenceTest : public testing::Test {
     relay::test::playing = nullptr;
     ledger = nullptr;
     database = nullptr;
+  }
+
+  // `power`: a charge is durable only with its transaction.
+  void open(storage::Durability durability) {
+    made_ = nullptr;
+    ledger = nullptr;
+    database = nullptr;
+    database = storage::open_sqlite(loop.executor(), {.file = folder.file("turnpike.db"),
+                                                      .durability = durability,
+                                                      .allow_commit = [this] { return commits.load(); }})
+                   .value();
+    ledger = ledger::Ledger::open(*database, clock, {}).value();
   }
 
   static Model model(std::string id) {
@@ -75,8 +83,8 @@ class InferenceTest : public testing::Test {
     return *made_;
   }
   // Checks `body` and holds its price, as a request in `dialect`.
-  Result<Job> prepare(std::string_view body, scan::RequestKind kind = scan::RequestKind::chat,
-                      std::string_view dialect = "drm3") {
+  Result<std::unique_ptr<Job>> prepare(std::string_view body, scan::RequestKind kind = scan::RequestKind::chat,
+                                       std::string_view dialect = "drm3") {
     return inference().prepare({.kind = kind,
                                 .body = bodies.emplace_back(body).view(),
                                 .dialect = *dialects.by_id(dialect),

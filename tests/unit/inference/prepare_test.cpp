@@ -26,37 +26,37 @@ using Prepare = test::InferenceTest;
 TEST_F(Prepare, holds_the_price_of_the_most_it_can_cost) {
   const auto job = prepare(kChat);
   ASSERT_TRUE(job) << job.error().message;
-  EXPECT_EQ(job->hold.amount().nanousd(), test::cost(kChat.size() + kTokensPerMessage, 10));
-  EXPECT_EQ(held(), job->hold.amount().nanousd());
-  EXPECT_EQ(job->hold.account(), account);
+  EXPECT_EQ((*job)->hold.amount().nanousd(), test::cost(kChat.size() + kTokensPerMessage, 10));
+  EXPECT_EQ(held(), (*job)->hold.amount().nanousd());
+  EXPECT_EQ((*job)->hold.account(), account);
 }
 
 TEST_F(Prepare, every_choice_may_be_as_long_as_the_first) {
   const auto body = chat(R"(,"max_tokens":10,"n":3)");
-  EXPECT_EQ(prepare(body)->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 30));
+  EXPECT_EQ(prepare(body).value()->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 30));
 }
 
 TEST_F(Prepare, the_larger_of_the_two_token_limits_counts) {
   const auto body = chat(R"(,"max_tokens":10,"max_completion_tokens":25)");
-  EXPECT_EQ(prepare(body)->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 25));
+  EXPECT_EQ(prepare(body).value()->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 25));
 }
 
 TEST_F(Prepare, without_a_limit_it_may_write_what_the_model_can) {
   const auto body = chat("");
-  EXPECT_EQ(prepare(body)->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 4'096));
+  EXPECT_EQ(prepare(body).value()->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 4'096));
 }
 
 TEST_F(Prepare, the_configured_limit_comes_before_what_the_model_can_write) {
   limits.default_max_tokens = 100;
   const auto body = chat("");
-  EXPECT_EQ(prepare(body)->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 100));
+  EXPECT_EQ(prepare(body).value()->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 100));
 }
 
 TEST_F(Prepare, the_dialects_limit_comes_before_the_configured_one) {
   limits.default_max_tokens = 100;
   const auto body = chat("");
   const auto job = prepare(body, RequestKind::chat, "dria");
-  EXPECT_EQ(job->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 2'048));
+  EXPECT_EQ((*job)->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 2'048));
 }
 
 TEST_F(Prepare, an_image_costs_its_allowance_and_not_its_bytes) {
@@ -66,7 +66,7 @@ TEST_F(Prepare, an_image_costs_its_allowance_and_not_its_bytes) {
   const std::string after = R"("}}]}]})";
   const auto bound_of = [&](std::size_t bytes) {
     const auto job = prepare(before + "data:image/png;base64," + std::string(bytes, 'A') + after);
-    return job ? job->hold.amount().nanousd() : -1;
+    return job ? (*job)->hold.amount().nanousd() : -1;
   };
   const auto small = bound_of(100);
   EXPECT_EQ(small, bound_of(100'000));
@@ -78,7 +78,7 @@ TEST_F(Prepare, embeddings_pay_for_their_prompt_alone) {
   const std::string body = R"({"model":"m-vec","input":["one","two"]})";
   const auto job = prepare(body, RequestKind::embedding, "dria");
   ASSERT_TRUE(job) << job.error().message;
-  EXPECT_EQ(job->hold.amount().nanousd(), test::cost(body.size() + 2 * kTokensPerMessage, 0));
+  EXPECT_EQ((*job)->hold.amount().nanousd(), test::cost(body.size() + 2 * kTokensPerMessage, 0));
 }
 
 TEST_F(Prepare, a_balance_that_pays_for_the_bound_to_the_nanodollar_is_enough) {
@@ -104,35 +104,35 @@ TEST_F(Prepare, a_job_that_is_dropped_gives_its_credits_back) {
 
 TEST_F(Prepare, the_dialects_defaults_are_added_where_the_client_said_nothing) {
   const auto job = prepare(chat(""), RequestKind::chat, "dria");
-  EXPECT_EQ(job->defaults, R"("temperature":0.7)");
-  EXPECT_EQ(job->added_max_tokens, 2'048U);
+  EXPECT_EQ((*job)->defaults, R"("temperature":0.7)");
+  EXPECT_EQ((*job)->added_max_tokens, 2'048U);
 }
 
 TEST_F(Prepare, what_the_client_said_is_left_as_it_is) {
   const auto job = prepare(chat(R"(,"temperature":0,"max_completion_tokens":5)"), RequestKind::chat, "dria");
-  EXPECT_EQ(job->defaults, "");
-  EXPECT_EQ(job->added_max_tokens, std::nullopt);
+  EXPECT_EQ((*job)->defaults, "");
+  EXPECT_EQ((*job)->added_max_tokens, std::nullopt);
 }
 
 TEST_F(Prepare, a_dialect_without_defaults_adds_nothing) {
   const auto job = prepare(chat(""), RequestKind::chat, "drm3");
-  EXPECT_EQ(job->defaults, "");
-  EXPECT_EQ(job->added_max_tokens, std::nullopt);
+  EXPECT_EQ((*job)->defaults, "");
+  EXPECT_EQ((*job)->added_max_tokens, std::nullopt);
 }
 
 TEST_F(Prepare, embeddings_get_no_defaults_of_writing) {
   const auto job = prepare(R"({"model":"m-vec","input":"one"})", RequestKind::embedding, "dria");
-  EXPECT_EQ(job->defaults, "");
-  EXPECT_EQ(job->added_max_tokens, std::nullopt);
+  EXPECT_EQ((*job)->defaults, "");
+  EXPECT_EQ((*job)->added_max_tokens, std::nullopt);
 }
 
 TEST_F(Prepare, a_jobs_id_is_of_the_dialects_form) {
-  const auto id = [&](std::string_view dialect) { return prepare(kChat, RequestKind::chat, dialect)->id; };
+  const auto id = [&](std::string_view dialect) { return prepare(kChat, RequestKind::chat, dialect).value()->id; };
   EXPECT_TRUE(id("dria").starts_with("gen-"));
   EXPECT_TRUE(id("one-adn").starts_with("chatcmpl-"));
   EXPECT_EQ(id("drm3").size(), 36U);
   const auto job = prepare(kChat);
-  EXPECT_EQ(job->id_json, "\"" + job->id + "\"");
+  EXPECT_EQ((*job)->id_json, "\"" + (*job)->id + "\"");
 }
 
 // ---- time ----
@@ -140,7 +140,7 @@ TEST_F(Prepare, a_jobs_id_is_of_the_dialects_form) {
 TEST_F(Prepare, the_deadline_is_the_clients_or_the_default_and_never_past_the_most) {
   limits.default_timeout = seconds(120);
   limits.max_timeout = seconds(600);
-  const auto given = [&](const std::string& members) { return prepare(chat(members))->deadline - clock.now(); };
+  const auto given = [&](const std::string& members) { return prepare(chat(members)).value()->deadline - clock.now(); };
   EXPECT_EQ(given(""), seconds(120));
   EXPECT_EQ(given(R"(,"timeout_secs":7)"), seconds(7));
   EXPECT_EQ(given(R"(,"timeout_secs":0.0015)"), milliseconds(2));

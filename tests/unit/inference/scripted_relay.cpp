@@ -57,7 +57,7 @@ awaitable<void> Relay::stream(const Call& call, StreamSink& sink) {
   auto end = script.end;
   for (const auto& events : script.events) {
     end.began = true;
-    if (co_await sink.write(events)) continue;
+    if (sink.write(events) || co_await sink.written()) continue;
     end.client_left = true;
     break;
   }

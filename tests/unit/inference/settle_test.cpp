@@ -22,10 +22,11 @@ class Recorder final : public ClientStream {
     steps.emplace_back("begin");
     node = node_id;
   }
-  awaitable<bool> write(std::string_view /*events*/) override {
+  bool write(std::string_view /*events*/) override {
     steps.emplace_back("write");
-    co_return --writes_until_it_leaves != 0;
+    return --writes_until_it_leaves != 0;
   }
+  awaitable<bool> written() override { co_return false; }
   awaitable<void> finish(std::string_view events, const Settled& result) override {
     steps.emplace_back("finish");
     tail = events;
@@ -68,7 +69,8 @@ class SettleTest : public test::InferenceTest {
            (usage.empty() ? "" : R"(,"usage":)" + usage) + "}";
   }
   Result<Delivered> whole(std::string_view body = kBody, RequestKind kind = RequestKind::chat) {
-    return loop.run(inference().whole(prepare(body, kind).value()));
+    const auto job = prepare(body, kind).value();
+    return loop.run(inference().whole(*job));
   }
   // A stream of two events that carried 8 bytes of text.
   void script_stream() {
@@ -84,7 +86,8 @@ class SettleTest : public test::InferenceTest {
     script.end.usage_event = R"({"id":"ours","choices":[],"usage":{"the":"node's"}})";
   }
   void stream(std::string_view body = kStream, RequestKind kind = RequestKind::chat) {
-    loop.run(run_stream(inference(), prepare(body, kind).value(), client));
+    const auto job = prepare(body, kind).value();
+    loop.run(run_stream(inference(), *job, client));
   }
   void expect_nothing_charged() {
     EXPECT_EQ(spent(), 0);
@@ -94,8 +97,8 @@ class SettleTest : public test::InferenceTest {
   Recorder client;
 
  private:
-  static awaitable<bool> run_stream(Inference& inference, Job job, ClientStream& client) {
-    co_await inference.stream(std::move(job), client);
+  static awaitable<bool> run_stream(Inference& inference, Job& job, ClientStream& client) {
+    co_await inference.stream(job, client);
     co_return true;
   }
 };
@@ -178,8 +181,8 @@ TEST_F(Whole, an_answer_carries_the_gateways_names_and_the_nodes_id) {
   script.answer = answer_with(R"({"prompt_tokens":12,"completion_tokens":8})");
   script.node = "node-9";
   auto job = prepare(kBody).value();
-  const auto id = job.id;
-  const auto body = json::parse(loop.run(inference().whole(std::move(job)))->body);
+  const auto id = job->id;
+  const auto body = json::parse(loop.run(inference().whole(*job))->body);
   EXPECT_EQ(body["id"], id);
   EXPECT_EQ(body["model"], "m-1");
   EXPECT_EQ(body["metadata"]["node_id"], "node-9");
@@ -197,6 +200,7 @@ TEST_F(Whole, no_answer_costs_nothing_and_the_client_hears_why) {
 
 TEST_F(Whole, an_answer_whose_charge_cannot_be_written_is_not_handed_out) {
   script.answer = answer_with(R"({"prompt_tokens":12,"completion_tokens":8})");
+  open(storage::Durability::power);
   commits = false;
   const auto delivered = whole();
   ASSERT_FALSE(delivered);
@@ -216,7 +220,7 @@ TEST_F(Whole, each_kind_of_request_has_its_path_at_the_node) {
 TEST_F(Whole, the_nodes_get_the_dialects_defaults_and_the_deadline) {
   script.answer = answer_with("");
   auto job = prepare(R"({"model":"m-1","messages":[{"role":"user","content":"hi"}]})", RequestKind::chat, "dria");
-  ASSERT_TRUE(loop.run(inference().whole(*std::move(job))));
+  ASSERT_TRUE(loop.run(inference().whole(**job)));
   EXPECT_EQ(script.defaults, R"("temperature":0.7)");
   EXPECT_EQ(script.max_tokens, 2'048U);
   EXPECT_EQ(script.deadline, clock.now() + limits.default_timeout);
@@ -246,10 +250,32 @@ TEST_F(Stream, the_node_is_asked_for_usage_whether_or_not_the_client_did) {
 
 TEST_F(Stream, one_whose_charge_cannot_be_written_ends_as_a_broken_one) {
   script_complete_stream(12, 2);
+  open(storage::Durability::power);
   commits = false;
   stream();
   EXPECT_EQ(client.steps, (Recorder::Steps{"begin", "write", "write", "break_off"}));
   EXPECT_EQ(client.fault, Fault::service_unavailable);
+}
+
+TEST_F(Stream, its_last_events_go_out_with_its_end) {
+  script_complete_stream(12, 2);
+  script.end.events = "data: {3}\n\n";
+  stream();
+  EXPECT_EQ(client.steps, (Recorder::Steps{"begin", "write", "write", "finish"}));
+  EXPECT_EQ(client.tail, "data: {3}\n\ndata: [DONE]\n\n");
+}
+
+TEST_F(Stream, its_last_events_do_not_wait_for_a_disk_and_its_end_does) {
+  script_complete_stream(12, 2);
+  script.end.events = "data: {3}\n\n";
+  open(storage::Durability::power);
+  stream();
+  EXPECT_EQ(client.steps, (Recorder::Steps{"begin", "write", "write", "write", "finish"}));
+  EXPECT_EQ(client.tail, "data: [DONE]\n\n");
+  commits = false;
+  client = {};
+  stream();
+  EXPECT_EQ(client.steps, (Recorder::Steps{"begin", "write", "write", "write", "break_off"}));
 }
 
 TEST_F(Stream, one_without_text_is_begun_before_it_is_ended) {
