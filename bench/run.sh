@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the release preset and measures Turnpike beside nginx and the bare node: see bench/README.md.
+# Builds the release and measures Turnpike beside nginx and the bare node: see bench/README.md.
 #   bench/run.sh [--seconds S] [--rounds R] [--only direct,nginx,turnpike] [--streams N]
 #   BUILD=DIR bench/run.sh ...      measures what DIR holds (its programs must have been built with -DTURNPIKE_BENCH=ON)
 set -euo pipefail
@@ -8,8 +8,6 @@ cd "$(dirname "$0")/.."
 scripts/deps.sh --bench
 if [[ -z ${BUILD:-} ]]; then
   BUILD=build/release
-  echo "bench: building the release preset"
-  cmake --preset release --log-level=WARNING > /dev/null
-  ninja -C "$BUILD"
+  scripts/release.sh
 fi
 exec python3 bench/measure.py --build "$BUILD" "$@"

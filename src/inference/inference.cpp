@@ -104,7 +104,8 @@ Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request)
   ledger::TokenCounts most{.prompt = relay::prompt_bound(seen_of(job)), .completion = 0};
   if (request.kind != RequestKind::embedding) {
     const auto fallback = limits_.default_max_tokens > 0 ? limits_.default_max_tokens : job.model->max_output_tokens;
-    most.completion = limit.value_or(fallback) * job.scan.choices;
+    // Below 2^30 tokens, 2^7 candidates and a text a byte: no overflow.
+    most.completion = limit.value_or(fallback) * std::max(job.scan.choices, job.scan.candidates) * job.scan.inputs;
   }
   dialect::append_id(request.dialect, ids_, clock_.wall(), job.id);
   auto hold = ledger_.hold(request.account, job.model->price.cost(most), {.job_id = job.id, .model = job.model->id});

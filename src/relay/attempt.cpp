@@ -338,6 +338,7 @@ WholeAnswer Attempt::take_whole() {
 
 bool Attempt::drain_into(SseSplitter& splitter) {
   splitter_ = &splitter;
+  splitter.expect(connection_->in.size() - parsed_);
   const auto before = body_bytes_;
   if (!decode()) {
     // Broken framing reads as a connection that broke: more() says so when the events so far are out.

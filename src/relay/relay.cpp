@@ -68,7 +68,7 @@ WholeAnswer& WholeAnswer::operator=(WholeAnswer&& other) noexcept {
   if (this == &other) return *this;
   give_back();
   json = std::exchange(other.json, {});
-  scan = std::move(other.scan);
+  scan = other.scan;
   node_id = std::move(other.node_id);
   peer_ = other.peer_;
   connection_ = std::exchange(other.connection_, nullptr);
@@ -157,7 +157,7 @@ class StreamRun final : public Patience {
       : relay_(relay),
         call_(call),
         sink_(sink),
-        rewriter_(relay.scanner_, std::string(call.id_json), std::string(call.model_json), true),
+        rewriter_(relay.scanner_, call.id_json, call.model_json, true),
         keep_alive_at_(relay.deadlines_.clock().now() + relay.limits_.keep_alive_interval) {}
 
   awaitable<void> run();
@@ -231,6 +231,7 @@ void StreamRun::account() {
   if (text.empty() || said_.size() + text.size() > relay_.limits_.max_continued_bytes) {
     said_whole_ = false;
   } else if (call_.scan.continuable && relay_.limits_.continuation) {
+    if (said_.empty()) said_.reserve(512);
     said_.append(text);
   }
 }
@@ -299,6 +300,8 @@ awaitable<Failure> StreamRun::follow(Attempt& attempt) {
   SseSplitter splitter(relay_.limits_.max_event_bytes);
   while (true) {
     attempt.drain_into(splitter);
+    // Once, for all that came: a rewritten chunk is little longer than the node's.
+    out_.reserve(out_.size() + splitter.pending() + splitter.pending() / 4 + 512);
     const auto failure = take_events(attempt, splitter);
     text_sent_ = text_sent_ || end_.seen.text_events > 0;
     // The last events go out with the end of the stream.

@@ -125,8 +125,9 @@ void append_answer(std::string& out, std::string_view json, const scan::AnswerSc
   out.append("}");
 }
 
-ChunkRewriter::ChunkRewriter(scan::Scanner& scanner, std::string id_json, std::string model_json, bool hide_usage)
-    : scanner_(scanner), id_json_(std::move(id_json)), model_json_(std::move(model_json)), hide_usage_(hide_usage) {}
+ChunkRewriter::ChunkRewriter(scan::Scanner& scanner, std::string_view id_json, std::string_view model_json,
+                             bool hide_usage)
+    : scanner_(scanner), id_json_(id_json), model_json_(model_json), hide_usage_(hide_usage) {}
 
 ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view data) {
   if (append_by_shape(out, data)) return Kind::chunk;

@@ -8,13 +8,17 @@ namespace turnpike::relay {
 
 SseSplitter::SseSplitter(std::size_t max_event_bytes) : buffer_(2048), max_event_bytes_(max_event_bytes) {}
 
-void SseSplitter::append(std::string_view bytes) {
+void SseSplitter::expect(std::size_t bytes) {
   buffer_.consume(taken_);
   line_at_ -= taken_;
   searched_ -= taken_;
   data_at_ -= data_lines_ > 0 ? taken_ : 0;
   taken_ = 0;
-  buffer_.make_room(bytes.size());
+  if (buffer_.room() < bytes) buffer_.make_room(bytes);
+}
+
+void SseSplitter::append(std::string_view bytes) {
+  expect(bytes.size());
   std::memcpy(buffer_.tail().data(), bytes.data(), bytes.size());
   buffer_.commit(bytes.size());
 }

@@ -53,6 +53,7 @@ class RequestWalk {
   bool tools_ = false;
   bool logprobs_ = false;
   bool has_subject_ = false;  // messages, prompt or input
+  bool bare_token_ids_ = false;
 };
 
 bool is_null(od::value& value) {
@@ -99,8 +100,8 @@ bool RequestWalk::number(string_view key, od::value& value, double least, double
   if (token == "null") return true;
   double read = 0;
   const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), read);
-  if (error != std::errc{} || end != token.data() + token.size() || !is_number(token) ||
-      !(read >= least && read <= most)) {
+  const bool whole = error == std::errc{} && end == token.data() + token.size() && is_number(token);
+  if (!whole || !(read >= least && read <= most)) {
     const auto text = [](double bound) {
       std::array<char, 32> digits{};
       const auto written = std::to_chars(digits.data(), digits.data() + digits.size(), bound);
@@ -260,6 +261,8 @@ bool RequestWalk::input_item(od::value value, const std::string& where, int dept
       if (!input_item(item, where, depth + 1)) return false;
       ++index;
     }
+    // A bare array of token ids is one text.
+    if (depth == 0 && !bare_token_ids_) scan_.inputs = index;
     return index > 0 || bad("it must not be empty", where);
   }
   if (type == od::json_type::object || type == od::json_type::array) {
@@ -268,9 +271,10 @@ bool RequestWalk::input_item(od::value value, const std::string& where, int dept
   const auto token = token_of(value);
   if (!is_scalar(token)) return malformed();
   const bool token_id = is_number(token) && token.find_first_not_of("0123456789") == string_view::npos;
-  if (!is_string(token) && !(depth > 0 && token_id)) {
+  if (!is_string(token) && (depth == 0 || !token_id)) {
     return bad("it must be a string, or an array of strings or of token ids", where);
   }
+  bare_token_ids_ = bare_token_ids_ || (depth == 1 && token_id);
   scan_.text_bytes += token.size();
   ++scan_.messages;
   return true;
@@ -382,6 +386,12 @@ bool RequestWalk::known_member(string_view key, od::value& value) {
     scan_.choices = n.value_or(1);
     return true;
   }
+  if (key == "best_of" && kind_ == RequestKind::completion) {
+    std::optional<std::uint64_t> candidates;
+    if (!count(key, value, 1, 128, candidates)) return false;
+    scan_.candidates = candidates.value_or(1);
+    return true;
+  }
   if (key == "timeout_secs") return number(key, value, 0.001, 86'400, &scan_.timeout_secs);
   if (key == "temperature") return number(key, value, 0, 2);
   if (key == "top_p") return number(key, value, 0, 1);
@@ -396,11 +406,12 @@ bool RequestWalk::known_member(string_view key, od::value& value) {
 
 // The members of which the gateway reads a value: two of the same name would let it read one and the node the other.
 bool is_read(RequestKind kind, string_view key) {
-  static constexpr std::array<string_view, 14> kRead{"model",
+  static constexpr std::array<string_view, 15> kRead{"model",
                                                      "stream",
                                                      "max_tokens",
                                                      "max_completion_tokens",
                                                      "n",
+                                                     "best_of",
                                                      "timeout_secs",
                                                      "temperature",
                                                      "top_p",

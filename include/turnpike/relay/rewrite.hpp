@@ -58,8 +58,8 @@ void append_answer(std::string& out, std::string_view json, const scan::AnswerSc
 // those that differ from it in nothing but the text are recognised by comparing bytes, which is many times faster.
 class ChunkRewriter {
  public:
-  // The JSON strings, with their quotes, that take the place of the node's.
-  ChunkRewriter(scan::Scanner& scanner, std::string id_json, std::string model_json, bool hide_usage);
+  // The JSON strings, with their quotes, that take the place of the node's; they must outlive this.
+  ChunkRewriter(scan::Scanner& scanner, std::string_view id_json, std::string_view model_json, bool hide_usage);
 
   enum class Kind : std::uint8_t { chunk, usage_only, error, bad };
   // Appends `data: …` and an empty line to `out` when it is a chunk. `data` has scan::kPadding bytes behind it.
@@ -74,8 +74,8 @@ class ChunkRewriter {
   void learn(std::string_view data, std::string_view written);
 
   scan::Scanner& scanner_;
-  std::string id_json_;
-  std::string model_json_;
+  std::string_view id_json_;
+  std::string_view model_json_;
   bool hide_usage_;
   scan::AnswerScan scan_;
   std::string_view text_;

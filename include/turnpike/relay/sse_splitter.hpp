@@ -14,6 +14,9 @@ class SseSplitter {
  public:
   explicit SseSplitter(std::size_t max_event_bytes);
 
+  // Makes room for what is about to come, at once rather than by and by. Views from next() end here.
+  void expect(std::size_t bytes);
+
   // Takes bytes in. Views from next() end here.
   void append(std::string_view bytes);
 

@@ -35,6 +35,8 @@ struct RequestScan {
   bool include_usage = false;
   std::optional<std::uint64_t> max_tokens;  // the larger of max_tokens and max_completion_tokens
   std::uint64_t choices = 1;                // n
+  std::uint64_t candidates = 1;             // best_of: how many are written for the choices to be taken from
+  std::size_t inputs = 1;                   // texts in `prompt` or `input`, each answered by itself
   std::optional<double> timeout_secs;
   ResponseFormat response_format = ResponseFormat::text;
   std::size_t prompt_bytes = 0;  // of the whole body, image data aside: tools and schemas are prompt too

@@ -36,6 +36,21 @@ TEST_F(Prepare, every_choice_may_be_as_long_as_the_first) {
   EXPECT_EQ(prepare(body).value()->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 30));
 }
 
+TEST_F(Prepare, every_prompt_and_every_candidate_is_paid_for) {
+  const auto held_for = [&](const std::string& members) {
+    const std::string body = R"({"model":"m-1","max_tokens":10,)" + members + "}";
+    const auto job = prepare(body, RequestKind::completion);
+    EXPECT_TRUE(job);
+    return ((*job)->hold.amount().nanousd() - test::cost(relay::prompt_bound({.prompt_bytes = (*job)->scan.prompt_bytes,
+                                                                              .messages = (*job)->scan.messages}),
+                                                         0)) /
+           test::cost(0, 1);
+  };
+  EXPECT_EQ(held_for(R"("prompt":"one")"), 10);
+  EXPECT_EQ(held_for(R"("prompt":["one","two","three"])"), 30);
+  EXPECT_EQ(held_for(R"("prompt":["one","two"],"n":2,"best_of":4)"), 80);
+}
+
 TEST_F(Prepare, the_larger_of_the_two_token_limits_counts) {
   const auto body = chat(R"(,"max_tokens":10,"max_completion_tokens":25)");
   EXPECT_EQ(prepare(body).value()->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 25));

@@ -147,6 +147,22 @@ TEST_F(Scan, counts_inputs_of_embeddings) {
   EXPECT_EQ(read(R"({"model":"m","input":[[1,2],[3]]})", RequestKind::embedding).messages, 3U);
 }
 
+TEST_F(Scan, counts_the_texts_that_are_each_answered_by_themselves) {
+  const auto inputs = [&](const std::string& prompt) {
+    return read(R"({"model":"m","prompt":)" + prompt + "}", RequestKind::completion).inputs;
+  };
+  EXPECT_EQ(inputs(R"("one")"), 1U);
+  EXPECT_EQ(inputs(R"(["one","two","three"])"), 3U);
+  EXPECT_EQ(inputs("[1,2,3]"), 1U);
+  EXPECT_EQ(inputs("[[1,2],[3]]"), 2U);
+}
+
+TEST_F(Scan, reads_how_many_candidates_a_completion_is_taken_from) {
+  EXPECT_EQ(read(R"({"model":"m","prompt":"x","best_of":5})", RequestKind::completion).candidates, 5U);
+  EXPECT_EQ(param(R"({"model":"m","prompt":"x","best_of":129})", RequestKind::completion), "best_of");
+  EXPECT_EQ(param(R"({"model":"m","prompt":"x","best_of":2,"best_of":9})", RequestKind::completion), "best_of");
+}
+
 TEST_F(Scan, passes_over_what_belongs_to_other_kinds) {
   const auto scan = with(R"(,"prompt":7,"input":{"x":1})");
   EXPECT_EQ(scan.messages, 1U);
