@@ -18,6 +18,11 @@ using Sha256 = std::array<std::uint8_t, 32>;
 [[nodiscard]] std::string to_base64(std::string_view bytes);                  // RFC 4648, section 4, padded
 [[nodiscard]] std::optional<std::string> from_base64(std::string_view text);  // strict; nullopt when malformed
 
+// RFC 4648, section 5, without padding, as RFC 7515 has it; a reader accepts only what it would have written. nullopt
+// when malformed.
+[[nodiscard]] std::string to_base64url(std::string_view bytes);
+[[nodiscard]] std::optional<std::string> from_base64url(std::string_view text);
+
 // Base58 as Bitcoin and Solana write it: no 0, O, I and l; a zero byte at the front is a 1. The time grows with the
 // square of the length: bound it. nullopt when malformed.
 [[nodiscard]] std::string to_base58(std::string_view bytes);

@@ -24,6 +24,17 @@ TEST(Encoding, base64_gives_the_vectors_of_rfc_4648) {
   EXPECT_EQ(from_base64(""), "");
 }
 
+TEST(Encoding, base64url_is_that_of_rfc_7515) {
+  const std::string octets("\x03\xec\xff\xe0\xc1", 5);  // appendix C
+  EXPECT_EQ(to_base64url(octets), "A-z_4ME");
+  EXPECT_EQ(from_base64url("A-z_4ME"), octets);
+  EXPECT_EQ(to_base64url(""), "");
+  EXPECT_EQ(from_base64url(""), "");
+  for (const char* text : {"A-z_4ME=", "A+z/4ME", "A-z_4MF", "A", "A-z_4", "A-z_4M E", "A-z_4ME\n", "A-z_4M=="}) {
+    EXPECT_EQ(from_base64url(text), std::nullopt) << text;
+  }
+}
+
 TEST(Encoding, base64_refuses_what_it_would_not_have_written) {
   for (const auto* text : {"Zg", "Zg=", "Zh==", "Z===", "Zm9v\n", "Zm 9", "Zm9-"}) {
     EXPECT_EQ(from_base64(text), std::nullopt) << text;
