@@ -97,6 +97,17 @@ Wallets read_wallets(const Json& from) {
           .max_clients = count(from, "max_clients")};
 }
 
+Keys read_keys(const Json& from) {
+  return {.max_per_account = count(from, "max_per_account"),
+          .rotation_grace = millis(from, "rotation_grace_ms"),
+          .last_used_flush = millis(from, "last_used_flush_ms"),
+          .max_body_bytes = count(from, "max_body_bytes"),
+          .token_lifetime = std::chrono::seconds(count(from, "token_lifetime_secs")),
+          .tokens_per_minute = count(from, "tokens_per_minute"),
+          .max_clients = count(from, "max_clients"),
+          .remembered_tokens = count(from, "remembered_tokens")};
+}
+
 Capabilities read_capabilities(const Json& names) {
   const auto has = [&names](const char* name) { return std::ranges::find(names, Json(name)) != names.end(); };
   return {.chat = has("chat"),
@@ -253,6 +264,7 @@ Config read(const Json& from, const Json& written, Report& report) {
                    .hold_journal_delay = millis(ledger, "hold_journal_delay_ms"),
                    .write_queue_limit = count(ledger, "write_queue_limit")};
   config.wallets = read_wallets(from.at("wallets"));
+  config.keys = read_keys(from.at("keys"));
   config.log = {.level = text(log, "level"),
                 .format = text(log, "format") == "json" ? LogFormat::json : LogFormat::text};
   for (const Json& model : from.at("models")) config.models.push_back(read_model(model));
@@ -435,6 +447,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/scheduler", now.scheduler == next.scheduler);
   same("/ledger", now.ledger == next.ledger);
   same("/wallets", now.wallets == next.wallets);
+  same("/keys", now.keys == next.keys);
   same("/log/format", now.log.format == next.log.format);
   same("/topup", now.topup == next.topup);
   same("/channels", now.channels == next.channels);

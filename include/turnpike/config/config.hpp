@@ -185,6 +185,18 @@ struct Wallets {
   bool operator==(const Wallets&) const = default;
 };
 
+struct Keys {
+  std::size_t max_per_account = 0;
+  Milliseconds rotation_grace{};
+  Milliseconds last_used_flush{};
+  std::size_t max_body_bytes = 0;
+  std::chrono::seconds token_lifetime{};  // token_lifetime_secs
+  std::uint64_t tokens_per_minute = 0;    // by client address
+  std::size_t max_clients = 0;
+  std::size_t remembered_tokens = 0;
+  bool operator==(const Keys&) const = default;
+};
+
 enum class LogFormat : std::uint8_t { text, json };
 
 struct Log {
@@ -211,6 +223,7 @@ struct Config {
   Scheduler scheduler = {};
   Ledger ledger = {};
   Wallets wallets = {};
+  Keys keys = {};
   Log log = {};
   std::vector<Model> models = {};
   std::vector<Node> nodes = {};
