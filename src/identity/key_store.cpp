@@ -23,11 +23,22 @@ std::optional<WallTime> time_or_none(const storage::Statement& row, int column) 
   return wall_time(row.integer(column));
 }
 
+void write_expiry(storage::Connection& connection, const KeyExpiry& expiry) {
+  connection.prepare("UPDATE api_keys SET expires_at = ? WHERE public_id = ?")
+      .bind(micros(expiry.at))
+      .bind(std::string_view(expiry.id))
+      .run();
+}
+
 }  // namespace
 
 void NewKeyRow::run(storage::Connection& connection) {
   const KeyInfo& info = key.info;
   const auto* digest = reinterpret_cast<const char*>(key.digest.data());
+  if (!forgets.empty()) {
+    connection.prepare("DELETE FROM api_keys WHERE public_id = ?").bind(std::string_view(forgets)).run();
+  }
+  if (replaces) write_expiry(connection, *replaces);
   connection
       .prepare(
           "INSERT INTO api_keys (public_id, account_id, digest, display, dialect, tier, scopes, created_at, "
@@ -44,6 +55,10 @@ void NewKeyRow::run(storage::Connection& connection) {
       .run();
 }
 
+void ExpireKeyRow::run(storage::Connection& connection) {
+  write_expiry(connection, expiry);
+}
+
 void RevokeKeyRow::run(storage::Connection& connection) {
   connection.prepare("UPDATE api_keys SET revoked_at = ? WHERE public_id = ? AND revoked_at IS NULL")
       .bind(micros(at))
@@ -51,11 +66,20 @@ void RevokeKeyRow::run(storage::Connection& connection) {
       .run();
 }
 
+void LastUseRows::run(storage::Connection& connection) {
+  for (const Use& use : uses) {
+    connection.prepare("UPDATE api_keys SET last_used_at = ? WHERE public_id = ?")
+        .bind(micros(use.at))
+        .bind(std::string_view(use.id))
+        .run();
+  }
+}
+
 std::vector<StoredKey> load_keys(storage::Connection& connection) {
   std::vector<StoredKey> keys;
   auto query = connection.prepare(
-      "SELECT public_id, account_id, digest, display, dialect, tier, scopes, created_at, expires_at, revoked_at "
-      "FROM api_keys ORDER BY id");
+      "SELECT public_id, account_id, digest, display, dialect, tier, scopes, created_at, expires_at, revoked_at, "
+      "last_used_at FROM api_keys ORDER BY id");
   while (query.step()) {
     StoredKey& key = keys.emplace_back();
     key.info.id = query.text(0);
@@ -69,6 +93,7 @@ std::vector<StoredKey> load_keys(storage::Connection& connection) {
     key.info.created_at = wall_time(query.integer(7));
     key.info.expires_at = time_or_none(query, 8);
     key.info.revoked_at = time_or_none(query, 9);
+    key.info.last_used_at = time_or_none(query, 10);
   }
   return keys;
 }

@@ -24,7 +24,7 @@ class WalletAccountsTest : public testing::Test {
         loop.executor(), {.file = folder.file("turnpike.db"), .allow_commit = [this] { return commits_succeed; }});
     ASSERT_TRUE(opened) << opened.error().message;
     database = std::move(*opened);
-    ring = KeyRing::open(*database, clock, 100).value();
+    ring = KeyRing::open(*database, clock, {.max_keys = 100, .max_per_account = 100}).value();
     auto loaded = WalletAccounts::open(*database, clock);
     ASSERT_TRUE(loaded) << loaded.error().message;
     accounts = std::move(*loaded);
