@@ -1,0 +1,147 @@
+#include "turnpike/identity/signing_key.hpp"
+
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <span>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "turnpike/base/encoding.hpp"
+#include "turnpike/base/random.hpp"
+
+namespace turnpike::identity {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kSeedBytes = 32;
+constexpr std::size_t kSignatureBytes = 64;
+// All of a PKCS#8 structure but the seed at its end (RFC 8410, section 10.3): version 0, id-Ed25519, an octet string in
+// an octet string.
+constexpr std::string_view kPkcs8Head("\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20", 16);
+constexpr std::string_view kPemHead = "-----BEGIN PRIVATE KEY-----\n";
+constexpr std::string_view kPemFoot = "\n-----END PRIVATE KEY-----\n";
+
+unsigned char* bytes_of(std::string& text) {
+  return static_cast<unsigned char*>(static_cast<void*>(text.data()));
+}
+const unsigned char* bytes_of(std::string_view text) {
+  return static_cast<const unsigned char*>(static_cast<const void*>(text.data()));
+}
+
+std::unexpected<Error> unusable(const std::string& file, const std::string& why) {
+  return fail(Fault::internal_error, "the key for access tokens, " + file + ", " + why);
+}
+
+// A file that nobody else can read, not even for a moment. Errors: what the system says.
+std::error_code write_private(const fs::path& file, std::string_view text) {
+  const int handle = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (handle < 0) return {errno, std::system_category()};
+  const bool written = ::fchmod(handle, S_IRUSR | S_IWUSR) == 0 &&
+                       ::write(handle, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+                       ::fsync(handle) == 0;
+  const std::error_code failed(written ? 0 : errno, std::system_category());
+  ::close(handle);
+  return failed;
+}
+
+Result<std::string> make_seed(const std::string& file) {
+  std::string seed(kSeedBytes, '\0');
+  fill_random(std::as_writable_bytes(std::span(seed)));
+  const std::string text = std::string(kPemHead) + to_base64(std::string(kPkcs8Head) + seed) + std::string(kPemFoot);
+  // Under another name first: a start that is cut short leaves no half of a key.
+  const fs::path part = file + ".part";
+  std::error_code failed = write_private(part, text);
+  if (!failed) fs::rename(part, file, failed);
+  if (failed) return unusable(file, "cannot be written: " + failed.message());
+  return seed;
+}
+
+Result<std::string> read_seed(const std::string& file) {
+  struct stat about{};
+  if (::stat(file.c_str(), &about) != 0 || !S_ISREG(about.st_mode)) return unusable(file, "is not a file");
+  if ((about.st_mode & (S_IRWXG | S_IRWXO)) != 0) return unusable(file, "may be read by others: chmod 600");
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return unusable(file, "cannot be read");
+  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  if (text.size() > kPemHead.size() + kPemFoot.size() && text.starts_with(kPemHead) && text.ends_with(kPemFoot)) {
+    const auto base64 = std::string_view(text).substr(kPemHead.size(), text.size() - kPemHead.size() - kPemFoot.size());
+    const auto der = from_base64(base64);
+    if (der && der->size() == kPkcs8Head.size() + kSeedBytes && der->starts_with(kPkcs8Head)) {
+      return der->substr(kPkcs8Head.size());
+    }
+  }
+  return unusable(file, "is no Ed25519 key in PKCS#8");
+}
+
+}  // namespace
+
+struct SigningKey::Pair {
+  std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key;
+};
+
+SigningKey::SigningKey(std::string seed) : seed_(std::move(seed)) {}
+SigningKey::~SigningKey() {
+  OPENSSL_cleanse(seed_.data(), seed_.size());
+}
+SigningKey::SigningKey(SigningKey&&) noexcept = default;
+SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
+
+Result<SigningKey> SigningKey::open(const std::string& file) {
+  std::error_code failed;
+  const bool there = fs::exists(fs::symlink_status(file, failed));
+  auto seed = there ? read_seed(file) : make_seed(file);
+  if (!seed) return std::unexpected(std::move(seed).error());
+  return SigningKey(*std::move(seed));
+}
+
+const SigningKey::Pair& SigningKey::pair() const {
+  if (!pair_) {
+    std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
+        EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, bytes_of(std::string_view(seed_)), seed_.size()),
+        &EVP_PKEY_free);
+    if (!key) throw std::runtime_error("OpenSSL takes no Ed25519 key");
+    pair_ = std::make_unique<Pair>(std::move(key));
+  }
+  return *pair_;
+}
+
+std::string SigningKey::sign(std::string_view message) const {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  std::string signature(kSignatureBytes, '\0');
+  std::size_t size = signature.size();
+  if (!context || EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, pair().key.get()) != 1 ||
+      EVP_DigestSign(context.get(), bytes_of(signature), &size, bytes_of(message), message.size()) != 1 ||
+      size != kSignatureBytes) {
+    throw std::runtime_error("OpenSSL cannot sign by Ed25519");
+  }
+  return signature;
+}
+
+bool SigningKey::verifies(std::string_view message, std::string_view signature) const {
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  return context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, pair().key.get()) == 1 &&
+         EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(message), message.size()) == 1;
+}
+
+std::string SigningKey::public_key() const {
+  std::string key(kSeedBytes, '\0');
+  std::size_t size = key.size();
+  if (EVP_PKEY_get_raw_public_key(pair().key.get(), bytes_of(key), &size) != 1 || size != key.size()) {
+    throw std::runtime_error("OpenSSL gives no public key");
+  }
+  return key;
+}
+
+}  // namespace turnpike::identity
