@@ -1,12 +1,11 @@
 #include "turnpike/api/admin_api.hpp"
 
-#include <charconv>
-#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "json_body.hpp"
 #include "turnpike/api/credits_api.hpp"
-#include "turnpike/base/encoding.hpp"
+#include "turnpike/api/keys_api.hpp"
 #include "turnpike/dialect/error_body.hpp"
 
 namespace turnpike::api {
@@ -45,42 +44,6 @@ class Body {
   json members_;
 };
 
-std::string time_text(WallTime at) {
-  return rfc3339(at.time_since_epoch().count());
-}
-
-json time_or_null(const std::optional<WallTime>& at) {
-  return at ? json(time_text(*at)) : json(nullptr);
-}
-
-std::optional<int> digits(std::string_view text, std::size_t at, std::size_t length) {
-  int value = 0;
-  const char* end = text.data() + at + length;
-  const auto [stop, error] = std::from_chars(text.data() + at, end, value);
-  if (error != std::errc{} || stop != end || value < 0) return std::nullopt;
-  return value;
-}
-
-// "2026-03-13T12:00:00Z" (RFC 3339, whole seconds, UTC).
-std::optional<WallTime> parse_time(std::string_view text) {
-  if (text.size() != 20 || text[4] != '-' || text[7] != '-' || text[10] != 'T' || text[13] != ':' || text[16] != ':' ||
-      text[19] != 'Z') {
-    return std::nullopt;
-  }
-  const auto year = digits(text, 0, 4);
-  const auto month = digits(text, 5, 2);
-  const auto day = digits(text, 8, 2);
-  const auto hour = digits(text, 11, 2);
-  const auto minute = digits(text, 14, 2);
-  const auto second = digits(text, 17, 2);
-  if (!year || !month || !day || !hour || !minute || !second) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(*year), std::chrono::month(static_cast<unsigned>(*month)),
-                                         std::chrono::day(static_cast<unsigned>(*day))};
-  if (!date.ok() || *hour > 23 || *minute > 59 || *second > 59) return std::nullopt;
-  return std::chrono::sys_days(date) + std::chrono::hours(*hour) + std::chrono::minutes(*minute) +
-         std::chrono::seconds(*second);
-}
-
 Result<ledger::Money> parse_credits(const std::string& text) {
   const auto amount = ledger::Money::from_credits(text);
   if (!amount || *amount < ledger::Money()) {
@@ -112,10 +75,9 @@ Result<void> read_scopes_and_expiry(const Body& body, WallTime now, KeyWish& wis
   const auto expires_at = body.text("expires_at");
   if (!expires_at) return std::unexpected(expires_at.error());
   if (!expires_at->empty()) {
-    wish.expires_at = parse_time(*expires_at);
-    if (!wish.expires_at || *wish.expires_at <= now) {
-      return fail(Fault::invalid_request, "expires_at must be a time to come, as 2030-01-31T12:00:00Z", "expires_at");
-    }
+    const auto time = read_expiry(*expires_at, now);
+    if (!time) return std::unexpected(time.error());
+    wish.expires_at = *time;
   }
   return {};
 }
@@ -173,6 +135,8 @@ void AdminApi::add_routes(http::Router& router) {
   route(router, Verb::post, "/admin/keys", &AdminApi::create_key);
   route(router, Verb::get, "/admin/keys", &AdminApi::list_keys);
   route(router, Verb::delete_, "/admin/keys/{id}", &AdminApi::revoke_key);
+  route(router, Verb::post, "/admin/keys/{id}/rotate", &AdminApi::rotate_key);
+  route(router, Verb::post, "/admin/keys/{id}/expire", &AdminApi::expire_key);
   route(router, Verb::post, "/admin/credits/grant", &AdminApi::grant);
   route(router, Verb::get, "/admin/credits/balance", &AdminApi::balance);
   route(router, Verb::get, "/admin/credits/history", &AdminApi::history);
@@ -263,16 +227,51 @@ AdminApi::Answer AdminApi::list_keys(const http::Request& /*request*/) {
                     {"scopes", key->scopes.to_string()},
                     {"created_at", time_text(key->created_at)},
                     {"expires_at", time_or_null(key->expires_at)},
-                    {"revoked_at", time_or_null(key->revoked_at)}});
+                    {"revoked_at", time_or_null(key->revoked_at)},
+                    {"last_used_at", time_or_null(key->last_used_at)}});
   }
   co_return json{{"object", "list"}, {"data", std::move(data)}};
 }
 
 AdminApi::Answer AdminApi::revoke_key(const http::Request& request) {
   const std::string id = request.parameters.at(0);
-  const auto revoked = co_await keys_.revoke(id);
+  auto ending = keys_.revoke(id);
+  const auto* key = keys_.find_by_id(id);  // before the wait, in which a dead key may be forgotten
+  const auto revoked_at = key == nullptr ? std::nullopt : key->revoked_at;
+  const auto revoked = co_await std::move(ending);
   if (!revoked) co_return std::unexpected(revoked.error());
-  co_return json{{"key_id", id}, {"revoked_at", time_or_null(keys_.find_by_id(id)->revoked_at)}};
+  co_return json{{"key_id", id}, {"revoked_at", time_or_null(revoked_at)}};
+}
+
+AdminApi::Answer AdminApi::rotate_key(const http::Request& request) {
+  const std::string id = request.parameters.at(0);
+  const auto* old = keys_.find_by_id(id);
+  if (old == nullptr) co_return fail(Fault::not_found, "there is no such key");
+  const identity::Rotation rotation{.prefix = prefix_like(*old, dialects_), .expires_at = {}};
+  auto rotated = keys_.rotate(id, rotation);
+  const auto end = old->expires_at;  // before the wait, in which a dead key may be forgotten
+  const auto created = co_await std::move(rotated);
+  if (!created) co_return std::unexpected(created.error());
+  co_return json{{"api_key", created->api_key},
+                 {"key_id", created->info->id},
+                 {"account_id", ledger_.find(created->info->account_id)->public_id},
+                 {"scopes", created->info->scopes.to_string()},
+                 {"expires_at", time_or_null(created->info->expires_at)},
+                 {"replaces", id},
+                 {"replaced_expires_at", time_or_null(end)}};
+}
+
+AdminApi::Answer AdminApi::expire_key(const http::Request& request) {
+  const std::string id = request.parameters.at(0);
+  const auto body = Body::read(request);
+  if (!body) co_return std::unexpected(body.error());
+  const auto text = body->text("expires_at");
+  if (!text) co_return std::unexpected(text.error());
+  const auto time = read_expiry(*text, clock_.wall());
+  if (!time) co_return std::unexpected(time.error());
+  const auto expired = co_await keys_.expire(id, *time);
+  if (!expired) co_return std::unexpected(expired.error());
+  co_return json{{"key_id", id}, {"expires_at", time_text(*time)}};
 }
 
 AdminApi::Answer AdminApi::grant(const http::Request& request) {

@@ -1,11 +1,10 @@
 #include "turnpike/api/auth_api.hpp"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "json_body.hpp"
 #include "turnpike/api/client_address.hpp"
-#include "turnpike/base/encoding.hpp"
 
 namespace turnpike::api {
 
@@ -15,18 +14,6 @@ using nlohmann::json;
 
 namespace {
 
-std::string time_text(WallTime at) {
-  return rfc3339(at.time_since_epoch().count());
-}
-
-Result<std::string> text(const json& body, const char* name) {
-  const auto found = body.find(name);
-  if (found == body.end() || !found->is_string()) {
-    return fail(Fault::invalid_request, std::string(name) + " must be a string", name);
-  }
-  return found->get<std::string>();
-}
-
 // The dialect that the key shall be of: the one that is named, or the default one.
 Result<const dialect::Dialect*> dialect_of(const json& body, const dialect::Dialects& dialects) {
   const auto found = body.find("dialect");
@@ -34,12 +21,6 @@ Result<const dialect::Dialect*> dialect_of(const json& body, const dialect::Dial
   const auto* dialect = found->is_string() ? dialects.by_id(found->get<std::string>()) : nullptr;
   if (dialect == nullptr) return fail(Fault::invalid_request, "dialect must be the name of a dialect", "dialect");
   return dialect;
-}
-
-std::unexpected<Error> too_many(const limits::Verdict& verdict) {
-  Error error{.fault = Fault::rate_limit_exceeded, .message = std::string(verdict.reason)};
-  error.retry_after = std::max(std::chrono::ceil<std::chrono::seconds>(verdict.wait), std::chrono::seconds(1));
-  return std::unexpected(std::move(error));
 }
 
 }  // namespace
@@ -83,13 +64,7 @@ awaitable<http::Response> AuthApi::log_in(const http::Request& request) {
 }
 
 Result<json> AuthApi::read_body(const http::Request& request) const {
-  if (request.body.size() > max_body_bytes_) {
-    return fail(Fault::request_too_large,
-                "the body may have " + std::to_string(max_body_bytes_) + " bytes: wallets.max_body_bytes");
-  }
-  auto body = json::parse(request.body, nullptr, false);
-  if (!body.is_object()) return fail(Fault::invalid_request, "the body must be a JSON object");
-  return body;
+  return read_object(request, max_body_bytes_, "wallets.max_body_bytes");
 }
 
 Result<json> AuthApi::make_challenge(const http::Request& request) {

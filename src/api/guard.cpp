@@ -26,16 +26,52 @@ Result<Caller> Guard::identify(const http::Request& request, identity::Scope sco
   if (presented.empty()) {
     return fail(Fault::invalid_api_key, "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY");
   }
-  const auto found = keys_.find(presented, clock_.wall());
-  if (!found) return fail(Fault::invalid_api_key, "the API key is " + std::string(identity::to_string(found.error())));
-  if (!(*found)->scopes.has(scope))
-    return fail(Fault::insufficient_scope, "the API key lacks the scope that this needs");
   Caller caller;
-  caller.key = *found;
-  caller.account = (*found)->account_id;
-  const auto* dialect = dialects_.by_id((*found)->dialect);
-  caller.dialect = dialect != nullptr ? dialect : &dialects_.fallback();
+  if (presented.starts_with(identity::kTokenPrefix)) {
+    auto bearer = identify_token(presented);
+    if (!bearer) return bearer;
+    caller = *std::move(bearer);
+  } else {
+    const auto found = keys_.find(presented, clock_.wall());
+    if (!found) return fail(Fault::invalid_api_key, "the API key is " + std::string(to_string(found.error())));
+    caller.key = *found;
+    caller.grant = (*found)->grant();
+  }
+  if (!caller.grant.scopes.has(scope)) {
+    return fail(Fault::insufficient_scope, "the API key lacks the scope that this needs");
+  }
+  caller.account = caller.key->account_id;
+  caller.dialect = &dialect_named(caller.key->dialect);
   return caller;
+}
+
+// The key behind a token, with no more scopes than either has, and no longer.
+Result<Caller> Guard::identify_token(std::string_view token) const {
+  const WallTime now = clock_.wall();
+  const auto claims = tokens_.verify(token, now);
+  if (!claims) return fail(Fault::invalid_api_key, "the access token is " + std::string(to_string(claims.error())));
+  const auto key = keys_.find_live((*claims)->key_id, now);
+  if (!key) return fail(Fault::invalid_api_key, "the access token's key is " + std::string(to_string(key.error())));
+  Caller caller;
+  caller.key = *key;
+  caller.grant = (*claims)->grant;
+  caller.grant.scopes = caller.grant.scopes.shared_with((*key)->scopes);
+  if ((*key)->expires_at) caller.grant.expires_at = std::min(*caller.grant.expires_at, *(*key)->expires_at);
+  return caller;
+}
+
+const dialect::Dialect& Guard::dialect_named(const std::string& id) const {
+  const auto* dialect = dialects_.by_id(id);
+  return dialect != nullptr ? *dialect : dialects_.fallback();
+}
+
+// Of a token it is its key's, where it is a good one.
+const dialect::Dialect& Guard::dialect_of(std::string_view presented, const Error& error) const {
+  if (!presented.starts_with(identity::kTokenPrefix) || error.fault == Fault::invalid_api_key) {
+    return dialects_.by_key_prefix(presented);
+  }
+  const auto bearer = identify_token(presented);
+  return bearer ? dialect_named(bearer->key->dialect) : dialects_.fallback();
 }
 
 Result<void> Guard::admit(Caller& caller) const {
@@ -71,9 +107,12 @@ void Guard::append_limit_lines(std::string& head, const Caller& caller) {
 }
 
 http::Response Guard::refuse(const http::Request* request, const Error& error) const {
-  const auto presented = request != nullptr ? presented_key(*request) : std::string_view{};
+  return refuse(request, error, request != nullptr ? presented_key(*request) : std::string_view{});
+}
+
+http::Response Guard::refuse(const http::Request* request, const Error& error, std::string_view presented) const {
   const bool accepts_json = request != nullptr && request->accepts_by_name("application/json");
-  auto body = dialect::render_error(dialects_.by_key_prefix(presented), error, accepts_json);
+  auto body = dialect::render_error(dialect_of(presented, error), error, accepts_json);
   http::Response response;
   response.status = body.status;
   response.content_type = body.content_type;

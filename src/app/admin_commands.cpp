@@ -54,7 +54,8 @@ int list_keys(const AdminCommand& command) {
                 {"TIER", "tier"},
                 {"CREATED", "created_at"},
                 {"EXPIRES", "expires_at"},
-                {"REVOKED", "revoked_at"}},
+                {"REVOKED", "revoked_at"},
+                {"LAST USED", "last_used_at"}},
                answer.at("data"));
   });
 }
@@ -62,6 +63,27 @@ int list_keys(const AdminCommand& command) {
 int revoke_key(const AdminCommand& command, const std::string& id) {
   return ask(command, "DELETE", "/admin/keys/" + url_encoded(id), nullptr, [&](const json& answer) {
     print_one(command.output, {{"Key id", "key_id"}, {"Revoked", "revoked_at"}}, answer);
+  });
+}
+
+int rotate_key(const AdminCommand& command, const std::string& id) {
+  return ask(command, "POST", "/admin/keys/" + url_encoded(id) + "/rotate", nullptr, [&](const json& answer) {
+    print_one(command.output,
+              {{"API key (shown once)", "api_key"},
+               {"Key id", "key_id"},
+               {"Account", "account_id"},
+               {"Scopes", "scopes"},
+               {"Expires", "expires_at"},
+               {"Replaces", "replaces"},
+               {"Which ends", "replaced_expires_at"}},
+              answer);
+  });
+}
+
+int expire_key(const AdminCommand& command, const std::string& id, const std::string& expires_at) {
+  const json body{{"expires_at", expires_at}};
+  return ask(command, "POST", "/admin/keys/" + url_encoded(id) + "/expire", body, [&](const json& answer) {
+    print_one(command.output, {{"Key id", "key_id"}, {"Expires", "expires_at"}}, answer);
   });
 }
 

@@ -26,6 +26,8 @@ struct KeyOptions {
 int create_key(const AdminCommand& command, const KeyOptions& options);
 int list_keys(const AdminCommand& command);
 int revoke_key(const AdminCommand& command, const std::string& id);
+int rotate_key(const AdminCommand& command, const std::string& id);
+int expire_key(const AdminCommand& command, const std::string& id, const std::string& expires_at);
 int grant_credits(const AdminCommand& command, const std::string& account, const std::string& credits,
                   const std::string& note);
 int show_balance(const AdminCommand& command, const std::string& account);

@@ -82,7 +82,16 @@ void add_keys(CLI::App& app, Arguments& arguments) {
   CLI::App* revoke = add(*keys, "revoke", "Refuse a key from now on", arguments,
                          [&arguments] { return revoke_key(arguments.admin, arguments.id); });
   add_place(*revoke, arguments);
-  revoke->add_option("ID", arguments.id, "The key's id, as `keys list` shows it")->required();
+  CLI::App* rotate = add(*keys, "rotate", "Make a key like another, which ends after keys.rotation_grace_ms", arguments,
+                         [&arguments] { return rotate_key(arguments.admin, arguments.id); });
+  CLI::App* expire = add(*keys, "expire", "Say when a key ends", arguments,
+                         [&arguments] { return expire_key(arguments.admin, arguments.id, arguments.key.expires_at); });
+  add_place(*rotate, arguments);
+  add_place(*expire, arguments);
+  expire->add_option("--at", arguments.key.expires_at, "As 2030-01-31T12:00:00Z")->required();
+  for (CLI::App* command : {revoke, rotate, expire}) {
+    command->add_option("ID", arguments.id, "The key's id, as `keys list` shows it")->required();
+  }
 }
 
 void add_credits(CLI::App& app, Arguments& arguments) {

@@ -1,5 +1,6 @@
 #include "from_config.hpp"
 
+#include <filesystem>
 #include <utility>
 
 namespace turnpike::app {
@@ -99,6 +100,25 @@ api::AuthLimits auth_limits(const config::Config& config) {
           .logins_per_minute = config.wallets.logins_per_minute,
           .max_clients = config.wallets.max_clients,
           .max_body_bytes = config.wallets.max_body_bytes};
+}
+
+identity::KeyRules key_rules(const config::Config& config) {
+  return {.max_keys = config.ledger.max_keys,
+          .max_per_account = config.keys.max_per_account,
+          .rotation_grace = config.keys.rotation_grace};
+}
+
+identity::TokenTerms token_terms(const config::Config& config) {
+  return {.key_file = (std::filesystem::path(config.data_dir) / "token.key").string(),
+          .issuer = config.network.public_url,
+          .remembered = config.keys.remembered_tokens};
+}
+
+api::TokenLimits token_limits(const config::Config& config) {
+  return {.tokens_per_minute = config.keys.tokens_per_minute,
+          .max_clients = config.keys.max_clients,
+          .max_body_bytes = config.keys.max_body_bytes,
+          .lifetime = config.keys.token_lifetime};
 }
 
 std::vector<inference::Model> models_of(const config::Config& config) {

@@ -5,8 +5,11 @@
 
 #include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/guard.hpp"
+#include "turnpike/api/token_api.hpp"
 #include "turnpike/config/config.hpp"
 #include "turnpike/http/limits.hpp"
+#include "turnpike/identity/access_tokens.hpp"
+#include "turnpike/identity/key_ring.hpp"
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
 #include "turnpike/ledger/ledger.hpp"
@@ -26,6 +29,9 @@ relay::RelayLimits relay_limits(const config::Config& config);
 inference::InferenceLimits inference_limits(const config::Config& config);
 identity::LoginTerms login_terms(const config::Config& config);
 api::AuthLimits auth_limits(const config::Config& config);
+identity::KeyRules key_rules(const config::Config& config);
+identity::TokenTerms token_terms(const config::Config& config);
+api::TokenLimits token_limits(const config::Config& config);
 
 std::vector<inference::Model> models_of(const config::Config& config);
 std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config);

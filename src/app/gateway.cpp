@@ -14,11 +14,14 @@
 #include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/chat_api.hpp"
 #include "turnpike/api/credits_api.hpp"
+#include "turnpike/api/keys_api.hpp"
 #include "turnpike/api/models_api.hpp"
 #include "turnpike/api/status_api.hpp"
+#include "turnpike/api/token_api.hpp"
 #include "turnpike/base/pause.hpp"
 #include "turnpike/base/task_group.hpp"
 #include "turnpike/http/listener.hpp"
+#include "turnpike/identity/access_tokens.hpp"
 #include "turnpike/identity/wallet_accounts.hpp"
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
@@ -66,15 +69,19 @@ std::string_view route_name(const http::Request& request) {
                                          "/v1/credits/history",
                                          "/v1/auth/challenge",
                                          "/v1/auth/wallet",
+                                         "/v1/auth/token",
+                                         "/v1/keys",
                                          "/health",
                                          "/livez",
                                          "/readyz",
                                          "/metrics",
-                                         "/.well-known/turnpike"};
+                                         "/.well-known/turnpike",
+                                         "/.well-known/jwks.json"};
   for (const auto name : kNames) {
     if (request.path == name) return name;
   }
   // Anything else is one series: what clients make up must not become labels.
+  if (request.path.starts_with("/v1/keys/")) return "/v1/keys";
   return request.path.starts_with("/v1/models/") ? "/v1/models" : "other";
 }
 
@@ -92,6 +99,7 @@ struct Gateway::Parts {
   void apply(const config::Config& next);
   http::ServerParts server_parts(const http::Router& router, asio::ssl::context* context);
   awaitable<void> journal_holds(std::stop_token stop);
+  awaitable<void> journal_key_use(std::stop_token stop);
   [[nodiscard]] api::Status status() const;
 
   asio::io_context& loop;
@@ -103,6 +111,7 @@ struct Gateway::Parts {
   std::unique_ptr<storage::Database> database;
   std::unique_ptr<ledger::Ledger> ledger;
   std::unique_ptr<identity::KeyRing> keys;
+  std::optional<identity::AccessTokens> tokens;
   std::unique_ptr<identity::WalletAccounts> wallets;
   std::optional<identity::WalletLogin> wallet_login;
   // What is sold, to whom, how much of it.
@@ -124,6 +133,8 @@ struct Gateway::Parts {
   std::optional<api::ModelsApi> models;
   std::optional<api::CreditsApi> credits;
   std::optional<api::AuthApi> auth;
+  std::optional<api::KeysApi> key_routes;
+  std::optional<api::TokenApi> token_routes;
   std::optional<api::StatusApi> state;
   std::optional<api::AdminApi> admin;
   http::Router router;
@@ -139,9 +150,12 @@ Result<void> Gateway::Parts::open_money() {
   auto opened = ledger::Ledger::open(*database, clock, ledger_limits(config));
   if (!opened) return std::unexpected(std::move(opened.error()));
   ledger = *std::move(opened);
-  auto ring = identity::KeyRing::open(*database, clock, config.ledger.max_keys);
+  auto ring = identity::KeyRing::open(*database, clock, key_rules(config));
   if (!ring) return std::unexpected(std::move(ring.error()));
   keys = *std::move(ring);
+  auto signer = identity::AccessTokens::open(token_terms(config));
+  if (!signer) return std::unexpected(std::move(signer.error()));
+  tokens = *std::move(signer);
   auto known_wallets = identity::WalletAccounts::open(*database, clock);
   if (!known_wallets) return std::unexpected(std::move(known_wallets.error()));
   wallets = *std::move(known_wallets);
@@ -149,7 +163,7 @@ Result<void> Gateway::Parts::open_money() {
   if (!login) return std::unexpected(std::move(login.error()));
   wallet_login = *std::move(login);
   inference.emplace(catalogue, *ledger, relay, scanner, clock, inference_limits(config));
-  guard.emplace(dialects, *keys, limiter, tiers, clock);
+  guard.emplace(dialects, *keys, limiter, tiers, clock, *tokens);
   return {};
 }
 
@@ -176,6 +190,10 @@ void Gateway::Parts::add_routes() {
   credits->add_routes(router);
   auth.emplace(*guard, *wallet_login, *wallets, *keys, *ledger, dialects, clock, auth_limits(config));
   auth->add_routes(router);
+  key_routes.emplace(*guard, *keys, dialects, clock, config.keys.max_body_bytes);
+  key_routes->add_routes(router);
+  token_routes.emplace(*guard, *keys, *tokens, *ledger, clock, token_limits(config));
+  token_routes->add_routes(router);
   api::Identity identity{.name = config.network.name, .version = TURNPIKE_VERSION, .dialects = {}};
   for (const auto& dialect : dialects.all()) identity.dialects.push_back(dialect.id);
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
@@ -276,6 +294,10 @@ awaitable<void> Gateway::Parts::journal_holds(std::stop_token stop) {
   while (co_await pause(loop.get_executor(), deadlines, interval, stop)) ledger->journal_open_holds(clock.now());
 }
 
+awaitable<void> Gateway::Parts::journal_key_use(std::stop_token stop) {
+  while (co_await pause(loop.get_executor(), deadlines, config.keys.last_used_flush, stop)) keys->write_last_used();
+}
+
 Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Gateway::~Gateway() = default;
 
@@ -311,6 +333,7 @@ void Gateway::start() {
   const auto stop = parts_->tasks.stop_token();
   parts_->tasks.spawn("node probes", parts_->prober.run(stop));
   parts_->tasks.spawn("hold journal", parts_->journal_holds(stop));
+  parts_->tasks.spawn("key use journal", parts_->journal_key_use(stop));
   // Tools on this machine find a gateway with port 0 here.
   write_whole(fs::path(parts_->config.data_dir) / "listening.json",
               nlohmann::json{{"listen", address()}, {"admin", admin_address()}}.dump() + "\n");
@@ -368,6 +391,7 @@ awaitable<void> Gateway::drain() {
   parts.tasks.request_stop();
   co_await parts.tasks.join();
   co_await parts.nodes.close();
+  parts.keys->write_last_used();
   // Completions are posted to this loop: everything is answered by now, so what is left is the file.
   parts.database->close();
   spdlog::info("drained");

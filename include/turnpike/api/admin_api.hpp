@@ -20,6 +20,8 @@ namespace turnpike::api {
 // POST   /admin/keys                {dialect?, tier?, account?, name?, credits?, scopes?, expires_at?}
 // GET    /admin/keys
 // DELETE /admin/keys/{id}
+// POST   /admin/keys/{id}/rotate
+// POST   /admin/keys/{id}/expire    {expires_at}
 // POST   /admin/credits/grant       {account, credits, note?}
 // GET    /admin/credits/balance     ?account=
 // GET    /admin/credits/history     ?account=&limit=&cursor=
@@ -45,6 +47,8 @@ class AdminApi {
   Answer create_key(const http::Request& request);
   Answer list_keys(const http::Request& request);
   Answer revoke_key(const http::Request& request);
+  Answer rotate_key(const http::Request& request);
+  Answer expire_key(const http::Request& request);
   Answer grant(const http::Request& request);
   Answer balance(const http::Request& request);
   Answer history(const http::Request& request);

@@ -11,6 +11,7 @@
 #include "turnpike/dialect/dialect.hpp"
 #include "turnpike/dialect/error_body.hpp"
 #include "turnpike/http/request.hpp"
+#include "turnpike/identity/access_tokens.hpp"
 #include "turnpike/identity/key_ring.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/limits/rate_limiter.hpp"
@@ -19,6 +20,7 @@ namespace turnpike::api {
 
 struct Caller {
   const identity::KeyInfo* key = nullptr;
+  identity::Grant grant;  // the key's, or what its token has of it
   const dialect::Dialect* dialect = nullptr;
   ledger::AccountId account = 0;
   limits::Admission admission;  // the request counts until this goes
@@ -31,10 +33,11 @@ using Tiers = std::map<std::string, limits::Tier, std::less<>>;
 class Guard {
  public:
   Guard(const dialect::Dialects& dialects, const identity::KeyRing& keys, limits::RateLimiter& limiter,
-        const Tiers& tiers, const Clock& clock)
-      : dialects_(dialects), keys_(keys), limiter_(limiter), tiers_(tiers), clock_(clock) {}
+        const Tiers& tiers, const Clock& clock, const identity::AccessTokens& tokens)
+      : dialects_(dialects), keys_(keys), limiter_(limiter), tiers_(tiers), clock_(clock), tokens_(tokens) {}
 
-  // The caller of a route that needs a key. Errors: invalid_api_key, insufficient_scope.
+  // The caller of a route that needs a key, or an access token in its place. Errors: invalid_api_key,
+  // insufficient_scope.
   [[nodiscard]] Result<Caller> identify(const http::Request& request, identity::Scope scope) const;
 
   // Counts a request against the caller's tier. Error: rate_limit_exceeded.
@@ -47,14 +50,21 @@ class Guard {
 
   // The error as the request's owner understands it: in the dialect of the key that was sent, usable or not.
   [[nodiscard]] http::Response refuse(const http::Request* request, const Error& error) const;
+  // The same where the key, which may be any text, was not sent in the head.
+  [[nodiscard]] http::Response refuse(const http::Request* request, const Error& error,
+                                      std::string_view presented) const;
 
  private:
   [[nodiscard]] static std::string_view presented_key(const http::Request& request);
+  [[nodiscard]] Result<Caller> identify_token(std::string_view token) const;
+  [[nodiscard]] const dialect::Dialect& dialect_named(const std::string& id) const;
+  [[nodiscard]] const dialect::Dialect& dialect_of(std::string_view presented, const Error& error) const;
   const dialect::Dialects& dialects_;
   const identity::KeyRing& keys_;
   limits::RateLimiter& limiter_;
   const Tiers& tiers_;
   const Clock& clock_;
+  const identity::AccessTokens& tokens_;
 };
 
 }  // namespace turnpike::api

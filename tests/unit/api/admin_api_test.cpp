@@ -170,6 +170,36 @@ TEST_F(AdminKeys, a_revoked_one_opens_nothing_and_stays_in_the_list) {
   EXPECT_EQ(refusal(&AdminApi::revoke_key, Asked().parameter("key_nobody")).first, 404);
 }
 
+TEST_F(AdminKeys, a_rotated_one_lives_beside_its_successor_for_a_while) {
+  const auto made = create({{"account", public_id}, {"dialect", "one-adn"}, {"scopes", "chat:write"}});
+  const auto next = ok(&AdminApi::rotate_key, Asked().parameter(made["key_id"]));
+  EXPECT_TRUE(next["api_key"].get<std::string>().starts_with("sk_live_"));
+  EXPECT_EQ(next["account_id"], public_id);
+  EXPECT_EQ(next["scopes"], "chat:write");
+  EXPECT_EQ(next["replaces"], made["key_id"]);
+  EXPECT_EQ(next["replaced_expires_at"], "2023-11-14T23:13:20.000Z");
+  EXPECT_TRUE(opens(made["api_key"]));
+  clock.advance(std::chrono::hours(1));
+  EXPECT_FALSE(opens(made["api_key"]));
+  EXPECT_TRUE(opens(next["api_key"]));
+  EXPECT_EQ(refusal(&AdminApi::rotate_key, Asked().parameter(made["key_id"])).first, 409);
+  EXPECT_EQ(refusal(&AdminApi::rotate_key, Asked().parameter("key_nobody")).first, 404);
+}
+
+TEST_F(AdminKeys, one_can_be_given_an_end) {
+  const auto made = create();
+  const auto expire = [&](const std::string& id, const char* at) {
+    return answer(&AdminApi::expire_key, std::move(Asked().parameter(id).body(json{{"expires_at", at}}.dump())));
+  };
+  EXPECT_EQ(expire(made["key_id"], "2023-11-14T22:13:20Z").status, 400) << "that is now";
+  EXPECT_EQ(expire(made["key_id"], "").status, 400);
+  EXPECT_EQ(expire("key_nobody", "2023-11-14T22:13:21Z").status, 404);
+  EXPECT_EQ(json_of(expire(made["key_id"], "2023-11-14T22:13:21Z"))["expires_at"], "2023-11-14T22:13:21.000Z");
+  EXPECT_TRUE(opens(made["api_key"]));
+  clock.advance(std::chrono::seconds(1));
+  EXPECT_FALSE(opens(made["api_key"]));
+}
+
 // ---- credits ----
 
 using AdminCredits = AdminApiTest;

@@ -54,12 +54,16 @@ class ApiTest : public testing::Test {
     ASSERT_TRUE(opened) << opened.error().message;
     database = std::move(*opened);
     ledger = ledger::Ledger::open(*database, clock, {}).value();
-    keys = identity::KeyRing::open(*database, clock, 100).value();
-    guard = std::make_unique<Guard>(dialects, *keys, limiter, tiers, clock);
+    keys = identity::KeyRing::open(*database, clock, rules).value();
+    tokens.emplace(identity::AccessTokens::open(
+                       {.key_file = folder.file("token.key"), .issuer = "https://gate.example", .remembered = 4})
+                       .value());
+    guard = std::make_unique<Guard>(dialects, *keys, limiter, tiers, clock, *tokens);
     account = account_with(0);
   }
   void TearDown() override {
     guard = nullptr;
+    tokens.reset();
     keys = nullptr;
     ledger = nullptr;
     database = nullptr;
@@ -98,7 +102,9 @@ class ApiTest : public testing::Test {
   HeldClock clock;
   std::unique_ptr<storage::Database> database;
   std::unique_ptr<ledger::Ledger> ledger;
+  identity::KeyRules rules{.max_keys = 100, .max_per_account = 10, .rotation_grace = std::chrono::hours(1)};
   std::unique_ptr<identity::KeyRing> keys;
+  std::optional<identity::AccessTokens> tokens;
   dialect::Dialects dialects = dialect::Dialects::load("", "dria").value();
   limits::RateLimiter limiter{100};
   Tiers tiers{{"metered", {}},

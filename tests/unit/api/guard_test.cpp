@@ -101,6 +101,82 @@ TEST_F(Identify, a_key_whose_dialect_is_gone_speaks_the_default_one) {
   EXPECT_EQ(guard->identify(Asked().key(key).request(), Scope::chat_write)->dialect->id, "dria");
 }
 
+// ---- access tokens in place of keys ----
+
+class IdentifyToken : public GuardTest {
+ protected:
+  std::string token(const char* scopes = "chat:write models:read", seconds lifetime = seconds(600)) {
+    return tokens
+        ->issue({.subject = "acct_x",
+                 .key_id = keys->list().back()->id,
+                 .scopes = identity::Scopes::parse(scopes).value(),
+                 .lifetime = lifetime},
+                clock.wall())
+        ->token;
+  }
+  std::string reason(const std::string& presented) {
+    const auto error = refusal(Asked().key(presented));
+    return error ? error->message : "";
+  }
+};
+
+TEST_F(IdentifyToken, a_token_is_taken_wherever_its_key_is) {
+  make_key({.dialect = "decentral"});
+  const auto bearer = token();
+  for (const auto& asked : {Asked().key(bearer), Asked().field("X-API-Key", bearer)}) {
+    const auto caller = guard->identify(asked.request(), Scope::chat_write);
+    ASSERT_TRUE(caller);
+    EXPECT_EQ(caller->account, account);
+    EXPECT_EQ(caller->key, keys->list().back());
+    EXPECT_EQ(caller->dialect->id, "decentral");
+    EXPECT_EQ(caller->grant.scopes.to_string(), "chat:write models:read");
+    EXPECT_EQ(caller->grant.expires_at, clock.wall() + seconds(600));
+  }
+  EXPECT_EQ(keys->list().back()->last_used_at, clock.wall());
+}
+
+TEST_F(IdentifyToken, a_token_opens_what_both_it_and_its_key_may) {
+  make_key(with_scopes("chat:write usage:read"));
+  EXPECT_FALSE(fault_of(Asked().key(token("chat:write")), Scope::chat_write));
+  EXPECT_EQ(fault_of(Asked().key(token("chat:write")), Scope::usage_read), Fault::insufficient_scope);
+  EXPECT_EQ(fault_of(Asked().key(token("keys:manage")), Scope::keys_manage), Fault::insufficient_scope);
+}
+
+TEST_F(IdentifyToken, a_token_ends_with_its_key_at_once) {
+  make_key();
+  const auto bearer = token();
+  EXPECT_EQ(reason(bearer), "");
+  ASSERT_TRUE(loop.run(keys->revoke(keys->list().back()->id)));
+  EXPECT_EQ(reason(bearer), "the access token's key is revoked");
+  make_key();
+  const auto other = token();
+  ASSERT_TRUE(loop.run(keys->expire(keys->list().back()->id, clock.wall() + seconds(5))));
+  EXPECT_EQ(guard->identify(Asked().key(other).request(), Scope::chat_write)->grant.expires_at,
+            clock.wall() + seconds(5));
+  clock.advance(seconds(5));
+  EXPECT_EQ(reason(other), "the access token's key is expired");
+}
+
+TEST_F(IdentifyToken, a_token_that_is_none_is_a_401_that_does_not_repeat_it) {
+  make_key();
+  const auto bearer = token("chat:write", seconds(5));
+  EXPECT_EQ(reason("eyJ"), "the access token is not one of this gateway");
+  EXPECT_EQ(reason("eyJhbGciOiJub25lIn0.e30."), "the access token is not one of this gateway");
+  auto forged = bearer;
+  forged.replace(forged.size() - 20, 3, forged.substr(forged.size() - 20, 3) == "AAA" ? "BBB" : "AAA");
+  EXPECT_EQ(reason(forged), "the access token is not signed by this gateway");
+  clock.advance(seconds(5));
+  EXPECT_EQ(reason(bearer), "the access token is expired");
+  EXPECT_EQ(fault_of(Asked().key(bearer)), Fault::invalid_api_key);
+}
+
+TEST_F(IdentifyToken, an_error_is_told_in_the_dialect_of_the_tokens_key) {
+  make_key({.dialect = "one-adn"});
+  const Error poor{.fault = Fault::insufficient_credits, .message = "too dear"};
+  EXPECT_EQ(guard->refuse(&Asked().key(token()).request(), poor).status, 403);
+  EXPECT_EQ(guard->refuse(&Asked().key("eyJ").request(), poor).status, 402);
+}
+
 // ---- how much ----
 
 using Admit = GuardTest;
