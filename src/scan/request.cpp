@@ -101,7 +101,8 @@ bool RequestWalk::number(string_view key, od::value& value, double least, double
   double read = 0;
   const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), read);
   const bool whole = error == std::errc{} && end == token.data() + token.size() && is_number(token);
-  if (!whole || !(read >= least && read <= most)) {
+  const bool right = whole && read >= least && read <= most;
+  if (!right) {
     const auto text = [](double bound) {
       std::array<char, 32> digits{};
       const auto written = std::to_chars(digits.data(), digits.data() + digits.size(), bound);
