@@ -103,7 +103,8 @@ class SqliteDatabase final : public Database {
   std::mutex connection_mutex_;  // the thread's, but for run_now
   SqliteConnection connection_;
   std::optional<Journal> journal_;
-  bool journal_is_open_ = false;  // on the loop: what earlier runs left is in the database, and records may be added
+  bool replayed_ = false;         // on the loop: what earlier runs left is in the database
+  bool journal_is_open_ = false;  // … and records are added
   boost::asio::steady_timer commit_timer_;
   bool commit_is_due_ = false;  // the timer runs
   // On the loop: what goes to the thread together, once the loop has nothing more to add.
@@ -158,10 +159,13 @@ Result<bool> SqliteDatabase::write_ahead(std::shared_ptr<Operation> operation, s
 }
 
 Result<void> SqliteDatabase::replay(const std::function<void(Connection&, std::string_view)>& apply) {
+  if (replayed_) return {};
   auto done = run_now(
       [&](Connection& connection) { journal_->read([&](std::string_view record) { apply(connection, record); }); });
+  if (!done) return done;
+  replayed_ = true;
   // What is promised to survive the machine waits for its own transaction.
-  if (done) journal_is_open_ = options_.durability == Durability::process;
+  journal_is_open_ = options_.durability == Durability::process;
   return done;
 }
 
@@ -273,7 +277,7 @@ void SqliteDatabase::stop() {
   try {
     connection_.execute("PRAGMA wal_checkpoint(TRUNCATE)");
     // All of it is in the database now. A journal that was never read is left for who does.
-    if (journal_is_open_) journal_->clear();
+    if (replayed_) journal_->clear();
   } catch (const StorageError& error) {
     spdlog::error("storage: checkpoint at close failed: {}", error.what());
   }

@@ -64,7 +64,7 @@ class Database {
 
   // Hands out the records that earlier runs wrote ahead, oldest first, in one transaction; the journal is used from
   // then on. Their changes may be in the database already: `apply` must see to it. Throws what `apply` throws as an
-  // error. Blocks: call it at start only.
+  // error. Blocks: call it at start only; once it is done, it does nothing more.
   virtual Result<void> replay(const std::function<void(Connection&, std::string_view record)>& apply) = 0;
 
   // Queues a question: run between transactions, and sees every write queued before it.

@@ -229,6 +229,15 @@ TEST_F(Sqlite, a_replay_that_fails_keeps_the_records_and_says_why) {
   }
 }
 
+TEST_F(Sqlite, the_records_of_a_run_are_not_handed_out_to_itself) {
+  auto database = open({.commit_delay = std::chrono::hours(1)});
+  ASSERT_TRUE(database->replay([](Connection&, std::string_view) {}));
+  ASSERT_TRUE(database->write_ahead(std::make_shared<Put>(1, "text"), "record"));
+  EXPECT_TRUE(database->replay([](Connection&, std::string_view) { FAIL() << "its transaction is under way"; }));
+  EXPECT_EQ(count(*database), 1);
+  EXPECT_FALSE(database->poisoned());
+}
+
 TEST_F(Sqlite, after_a_clean_end_the_journal_is_empty) {
   auto database = open();
   ASSERT_TRUE(database->replay([](Connection&, std::string_view) {}));
