@@ -27,8 +27,7 @@ struct OpenAccount {
   Money held;  // never more than the balance
 };
 
-template <class T>
-boost::asio::awaitable<Result<T>> ready(Result<T> result) {
+boost::asio::awaitable<Result<Money>> ready(Result<Money> result) {
   co_return result;
 }
 
@@ -343,13 +342,13 @@ boost::asio::awaitable<Result<Money>> Ledger::grant(AccountId account, Money amo
   if (poisoned()) return refused<Money>(unavailable("Storage failed; no change is accepted."));
   const bool takes = type == EntryType::adjustment && amount < Money();
   if (type == EntryType::charge || (!takes && amount <= Money())) {
-    return ready<Money>(fail(Fault::invalid_request, "The amount must be more than zero.", "credits"));
+    return ready(fail(Fault::invalid_request, "The amount must be more than zero.", "credits"));
   }
   if (takes && (receiver->balance - receiver->held).nanousd() + amount.nanousd() < 0) {
-    return ready<Money>(fail(Fault::invalid_request, "The amount is more than the account has available.", "credits"));
+    return ready(fail(Fault::invalid_request, "The amount is more than the account has available.", "credits"));
   }
   if (!takes && amount > Money::max() - receiver->balance) {
-    return ready<Money>(fail(Fault::invalid_request, "The balance would be too large.", "credits"));
+    return ready(fail(Fault::invalid_request, "The balance would be too large.", "credits"));
   }
   auto entry = state_->new_entry(*receiver, type, amount);
   entry->note = note;
