@@ -4,14 +4,14 @@
 #include <utility>
 
 #include "json_body.hpp"
+#include "reply.hpp"
 #include "turnpike/api/credits_api.hpp"
 #include "turnpike/api/keys_api.hpp"
 #include "turnpike/dialect/error_body.hpp"
 
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
+using boost::asio::awaitable;
 using nlohmann::json;
 
 namespace {
@@ -145,10 +145,7 @@ void AdminApi::add_routes(http::Router& router) {
 }
 
 void AdminApi::route(http::Router& router, http::Verb verb, std::string_view path, Work work) {
-  router.add(verb, path, [this, work](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = co_await answer(exchange.request(), work);
-    co_await exchange.send(response);
-  });
+  router.add(verb, path, reply([this, work](const http::Request& request) { return answer(request, work); }));
 }
 
 bool AdminApi::may_enter(const http::Request& request) const {

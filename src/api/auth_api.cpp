@@ -4,12 +4,12 @@
 #include <utility>
 
 #include "json_body.hpp"
+#include "reply.hpp"
 #include "turnpike/api/client_address.hpp"
 
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
+using boost::asio::awaitable;
 using nlohmann::json;
 
 namespace {
@@ -40,25 +40,21 @@ AuthApi::AuthApi(const Guard& guard, identity::WalletLogin& login, identity::Wal
       logins_(limits.logins_per_minute, limits.max_clients) {}
 
 void AuthApi::add_routes(http::Router& router) {
-  router.add(http::Verb::post, "/v1/auth/challenge", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = challenge(exchange.request());
-    co_await exchange.send(response);
-  });
-  router.add(http::Verb::post, "/v1/auth/wallet", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = co_await log_in(exchange.request());
-    co_await exchange.send(response);
-  });
+  router.add(http::Verb::post, "/v1/auth/challenge",
+             reply([this](const http::Request& request) { return challenge(request); }));
+  router.add(http::Verb::post, "/v1/auth/wallet",
+             reply([this](const http::Request& request) { return log_in(request); }));
 }
 
 http::Response AuthApi::challenge(const http::Request& request) {
   const auto verdict = challenges_.admit(client_address(request), clock_.now());
-  const Result<json> result = verdict.allowed ? make_challenge(request) : too_many(verdict);
+  const Result<json> result = verdict.allowed ? make_challenge(request) : Guard::too_many(verdict);
   return render(request, 200, result, verdict);
 }
 
 awaitable<http::Response> AuthApi::log_in(const http::Request& request) {
   const auto verdict = logins_.admit(client_address(request), clock_.now());
-  Result<json> result = too_many(verdict);
+  Result<json> result = Guard::too_many(verdict);
   if (verdict.allowed) result = co_await make_key(request);
   co_return render(request, 201, result, verdict);
 }
@@ -125,9 +121,7 @@ http::Response AuthApi::render(const http::Request& request, int status, const R
   } else {
     response = guard_.refuse(&request, result.error());
   }
-  Caller stranger;
-  stranger.admission.verdict = verdict;
-  for (auto& field : Guard::limit_fields(stranger)) response.headers.push_back(std::move(field));
+  for (auto& field : Guard::limit_fields(verdict)) response.headers.push_back(std::move(field));
   response.headers.emplace_back("Cache-Control", "no-store");
   return response;
 }

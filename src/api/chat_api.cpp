@@ -7,8 +7,7 @@
 
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
+using boost::asio::awaitable;
 using scan::RequestKind;
 
 namespace {
@@ -33,7 +32,7 @@ class HttpStream final : public inference::ClientStream {
   void begin(std::string_view job_id, std::string_view node_id) override {
     std::string head = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
     append_job_lines(head, *caller_.dialect, job_id, node_id);
-    Guard::append_limit_lines(head, caller_);
+    Guard::append_limit_lines(head, caller_.admission.verdict);
     exchange_.start_stream(200, "text/event-stream", head);
   }
   bool write(std::string_view events) override { return exchange_.write(events); }
@@ -73,7 +72,7 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
   if (!caller) return send(exchange, guard_.refuse(&request, caller.error()));
   if (auto admitted = guard_.admit(*caller); !admitted) {
     auto response = guard_.refuse(&request, admitted.error());
-    std::ranges::move(Guard::limit_fields(*caller), std::back_inserter(response.headers));
+    std::ranges::move(Guard::limit_fields(caller->admission.verdict), std::back_inserter(response.headers));
     return send(exchange, std::move(response));
   }
   auto job = inference_.prepare({.kind = kind,
@@ -100,7 +99,7 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, s
   append_job_lines(head, *caller.dialect, job->id, delivered->node_id);
   head.append(caller.dialect->header_prefix).append("credits-remaining: ");
   head.append(std::to_string(delivered->settled.balance.whole_credits())).append("\r\n");
-  Guard::append_limit_lines(head, caller);
+  Guard::append_limit_lines(head, caller.admission.verdict);
   const std::array<std::string_view, 1> body{delivered->body};
   co_await exchange.send(200, "application/json", head, body);
 }

@@ -4,12 +4,12 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "reply.hpp"
 #include "turnpike/base/encoding.hpp"
 
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
+using boost::asio::awaitable;
 using nlohmann::json;
 
 namespace {
@@ -77,14 +77,10 @@ awaitable<Result<ledger::HistoryPage>> read_history(ledger::Ledger& ledger, ledg
 }
 
 void CreditsApi::add_routes(http::Router& router) {
-  router.add(http::Verb::get, "/v1/credits/balance", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = balance(exchange.request());
-    co_await exchange.send(response);
-  });
-  router.add(http::Verb::get, "/v1/credits/history", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = co_await history(exchange.request());
-    co_await exchange.send(response);
-  });
+  router.add(http::Verb::get, "/v1/credits/balance",
+             reply([this](const http::Request& request) { return balance(request); }));
+  router.add(http::Verb::get, "/v1/credits/history",
+             reply([this](const http::Request& request) { return history(request); }));
 }
 
 http::Response CreditsApi::balance(const http::Request& request) const {

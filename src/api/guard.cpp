@@ -78,32 +78,44 @@ Result<void> Guard::admit(Caller& caller) const {
   const auto tier = tiers_.find(caller.key->tier);
   if (tier == tiers_.end()) return {};
   caller.admission = limiter_.admit(caller.account, tier->second, clock_.now());
-  const auto& verdict = caller.admission.verdict;
-  if (verdict.allowed) return {};
+  if (caller.admission.verdict.allowed) return {};
+  return too_many(caller.admission.verdict);
+}
+
+std::unexpected<Error> Guard::too_many(const limits::Verdict& verdict) {
   Error error{.fault = Fault::rate_limit_exceeded, .message = std::string(verdict.reason)};
   error.retry_after = std::max(std::chrono::ceil<std::chrono::seconds>(verdict.wait), std::chrono::seconds(1));
   return std::unexpected(std::move(error));
 }
 
-std::vector<std::pair<std::string, std::string>> Guard::limit_fields(const Caller& caller) {
-  const auto& verdict = caller.admission.verdict;
-  if (!verdict.limit) return {};
-  return {{"x-ratelimit-limit-requests", std::to_string(*verdict.limit)},
-          {"x-ratelimit-remaining-requests", std::to_string(verdict.remaining)},
-          {"x-ratelimit-reset-requests", std::to_string(verdict.reset.count()) + "ms"}};
+namespace {
+
+// Hands each field's name and value to `take`.
+template <class Take>
+void each_limit_field(const limits::Verdict& verdict, Take take) {
+  if (!verdict.limit) return;
+  const auto field = [&](std::string_view name, std::uint64_t value, std::string_view unit) {
+    std::array<char, 24> text{};
+    char* end = std::to_chars(text.data(), text.data() + text.size() - unit.size(), value).ptr;
+    end = std::ranges::copy(unit, end).out;
+    take(name, std::string_view(text.data(), end));
+  };
+  field("x-ratelimit-limit-requests", *verdict.limit, "");
+  field("x-ratelimit-remaining-requests", verdict.remaining, "");
+  field("x-ratelimit-reset-requests", static_cast<std::uint64_t>(verdict.reset.count()), "ms");
 }
 
-void Guard::append_limit_lines(std::string& head, const Caller& caller) {
-  const auto& verdict = caller.admission.verdict;
-  if (!verdict.limit) return;
-  const auto append = [&head](std::string_view name, std::uint64_t value, std::string_view unit) {
-    std::array<char, 24> digits{};
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-    head.append(name).append(digits.data(), end).append(unit).append("\r\n");
-  };
-  append("x-ratelimit-limit-requests: ", *verdict.limit, "");
-  append("x-ratelimit-remaining-requests: ", verdict.remaining, "");
-  append("x-ratelimit-reset-requests: ", static_cast<std::uint64_t>(verdict.reset.count()), "ms");
+}  // namespace
+
+std::vector<std::pair<std::string, std::string>> Guard::limit_fields(const limits::Verdict& verdict) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  each_limit_field(verdict, [&](auto name, auto value) { fields.emplace_back(name, value); });
+  return fields;
+}
+
+void Guard::append_limit_lines(std::string& head, const limits::Verdict& verdict) {
+  each_limit_field(verdict,
+                   [&](auto name, auto value) { head.append(name).append(": ").append(value).append("\r\n"); });
 }
 
 http::Response Guard::refuse(const http::Request* request, const Error& error) const {

@@ -1,7 +1,6 @@
 // Small JSON bodies of the routes that cost does not matter for, and times as those routes write them.
 #pragma once
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <nlohmann/json.hpp>
@@ -13,7 +12,6 @@
 #include "turnpike/base/encoding.hpp"
 #include "turnpike/base/error.hpp"
 #include "turnpike/http/request.hpp"
-#include "turnpike/limits/rate_limiter.hpp"
 
 namespace turnpike::api {
 
@@ -61,12 +59,6 @@ inline Result<WallTime> read_expiry(std::string_view value, WallTime now) {
     return fail(Fault::invalid_request, "expires_at must be a time to come, as 2030-01-31T12:00:00Z", "expires_at");
   }
   return WallTime(std::chrono::microseconds(*micros));
-}
-
-inline std::unexpected<Error> too_many(const limits::Verdict& verdict) {
-  Error error{.fault = Fault::rate_limit_exceeded, .message = std::string(verdict.reason)};
-  error.retry_after = std::max(std::chrono::ceil<std::chrono::seconds>(verdict.wait), std::chrono::seconds(1));
-  return std::unexpected(std::move(error));
 }
 
 }  // namespace turnpike::api

@@ -4,11 +4,11 @@
 #include <utility>
 
 #include "json_body.hpp"
+#include "reply.hpp"
 
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
+using boost::asio::awaitable;
 using nlohmann::json;
 
 namespace {
@@ -68,22 +68,12 @@ std::string_view prefix_like(const identity::KeyInfo& key, const dialect::Dialec
 }
 
 void KeysApi::add_routes(http::Router& router) {
-  router.add(http::Verb::get, "/v1/keys", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = list(exchange.request());
-    co_await exchange.send(response);
-  });
-  router.add(http::Verb::post, "/v1/keys", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = co_await create(exchange.request());
-    co_await exchange.send(response);
-  });
-  router.add(http::Verb::post, "/v1/keys/{id}/rotate", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = co_await rotate(exchange.request());
-    co_await exchange.send(response);
-  });
-  router.add(http::Verb::delete_, "/v1/keys/{id}", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = co_await revoke(exchange.request());
-    co_await exchange.send(response);
-  });
+  router.add(http::Verb::get, "/v1/keys", reply([this](const http::Request& request) { return list(request); }));
+  router.add(http::Verb::post, "/v1/keys", reply([this](const http::Request& request) { return create(request); }));
+  router.add(http::Verb::post, "/v1/keys/{id}/rotate",
+             reply([this](const http::Request& request) { return rotate(request); }));
+  router.add(http::Verb::delete_, "/v1/keys/{id}",
+             reply([this](const http::Request& request) { return revoke(request); }));
 }
 
 http::Response KeysApi::list(const http::Request& request) const {

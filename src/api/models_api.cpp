@@ -1,16 +1,14 @@
 #include "turnpike/api/models_api.hpp"
 
-#include <boost/asio/awaitable.hpp>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "reply.hpp"
 #include "turnpike/base/decimal.hpp"
 
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
 using nlohmann::json;
 
 namespace {
@@ -41,14 +39,8 @@ std::string credits(ledger::Money money) {
 }  // namespace
 
 void ModelsApi::add_routes(http::Router& router) {
-  router.add(http::Verb::get, "/v1/models", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = list(exchange.request());
-    co_await exchange.send(response);
-  });
-  router.add(http::Verb::get, "/v1/models/{id}", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = get(exchange.request());
-    co_await exchange.send(response);
-  });
+  router.add(http::Verb::get, "/v1/models", reply([this](const http::Request& request) { return list(request); }));
+  router.add(http::Verb::get, "/v1/models/{id}", reply([this](const http::Request& request) { return get(request); }));
 }
 
 json ModelsApi::render(const inference::Model& model, const Caller& caller, std::string_view pool) const {

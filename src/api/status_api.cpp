@@ -1,13 +1,12 @@
 #include "turnpike/api/status_api.hpp"
 
-#include <boost/asio/awaitable.hpp>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "reply.hpp"
+
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
 using nlohmann::json;
 
 StatusApi::StatusApi(std::function<Status()> status, Identity identity, const telemetry::Metrics& metrics,
@@ -59,10 +58,8 @@ http::Response StatusApi::well_known() const {
 
 void StatusApi::add_routes(http::Router& router, bool with_metrics) {
   const auto route = [&](std::string_view path, std::function<http::Response()> answer) {
-    router.add(http::Verb::get, path, [answer = std::move(answer)](http::Exchange& exchange) -> awaitable<void> {
-      const auto response = answer();
-      co_await exchange.send(response);
-    });
+    router.add(http::Verb::get, path,
+               reply([answer = std::move(answer)](const http::Request& /*request*/) { return answer(); }));
   };
   route("/health", [this] { return health(); });
   route("/readyz", [this] { return ready(); });

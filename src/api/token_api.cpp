@@ -4,12 +4,11 @@
 #include <utility>
 
 #include "json_body.hpp"
+#include "reply.hpp"
 #include "turnpike/api/client_address.hpp"
 
 namespace turnpike::api {
 
-namespace asio = boost::asio;
-using asio::awaitable;
 using nlohmann::json;
 
 namespace {
@@ -54,20 +53,15 @@ TokenApi::TokenApi(const Guard& guard, const identity::KeyRing& keys, const iden
       asked_(limits.tokens_per_minute, limits.max_clients) {}
 
 void TokenApi::add_routes(http::Router& router) {
-  router.add(http::Verb::post, "/v1/auth/token", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = this->exchange(exchange.request());
-    co_await exchange.send(response);
-  });
-  router.add(http::Verb::get, "/.well-known/jwks.json", [this](http::Exchange& exchange) -> awaitable<void> {
-    const auto response = jwk_set();
-    co_await exchange.send(response);
-  });
+  router.add(http::Verb::post, "/v1/auth/token",
+             reply([this](const http::Request& request) { return exchange(request); }));
+  router.add(http::Verb::get, "/.well-known/jwks.json", reply([this](const http::Request&) { return jwk_set(); }));
 }
 
 http::Response TokenApi::exchange(const http::Request& request) {
   const auto verdict = asked_.admit(client_address(request), clock_.now());
   const Result<json> body =
-      verdict.allowed ? read_object(request, limits_.max_body_bytes, "keys.max_body_bytes") : too_many(verdict);
+      verdict.allowed ? read_object(request, limits_.max_body_bytes, "keys.max_body_bytes") : Guard::too_many(verdict);
   const Result<std::string> api_key = body ? text(*body, "api_key") : std::unexpected(body.error());
   const Result<json> result = api_key ? make_token(*body, *api_key) : std::unexpected(api_key.error());
   http::Response response;
@@ -76,9 +70,7 @@ http::Response TokenApi::exchange(const http::Request& request) {
   } else {
     response = guard_.refuse(&request, result.error(), api_key.value_or(""));
   }
-  Caller stranger;
-  stranger.admission.verdict = verdict;
-  for (auto& field : Guard::limit_fields(stranger)) response.headers.push_back(std::move(field));
+  for (auto& field : Guard::limit_fields(verdict)) response.headers.push_back(std::move(field));
   response.headers.emplace_back("Cache-Control", "no-store");  // RFC 6749, section 5.1
   return response;
 }

@@ -43,10 +43,13 @@ class Guard {
   // Counts a request against the caller's tier. Error: rate_limit_exceeded.
   [[nodiscard]] Result<void> admit(Caller& caller) const;
 
-  // The `x-ratelimit-*` fields of what admit() found; empty where the tier has no limit.
-  [[nodiscard]] static std::vector<std::pair<std::string, std::string>> limit_fields(const Caller& caller);
+  // What a limit says to a client that is over it.
+  [[nodiscard]] static std::unexpected<Error> too_many(const limits::Verdict& verdict);
+
+  // The `x-ratelimit-*` fields of a verdict; empty where there is no limit.
+  [[nodiscard]] static std::vector<std::pair<std::string, std::string>> limit_fields(const limits::Verdict& verdict);
   // The same as lines of a head.
-  static void append_limit_lines(std::string& head, const Caller& caller);
+  static void append_limit_lines(std::string& head, const limits::Verdict& verdict);
 
   // The error as the request's owner understands it: in the dialect of the key that was sent, usable or not.
   [[nodiscard]] http::Response refuse(const http::Request* request, const Error& error) const;

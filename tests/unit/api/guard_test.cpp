@@ -237,22 +237,22 @@ TEST_F(Admit, the_limit_fields_say_what_is_left) {
   auto caller = caller_with("free");
   ASSERT_TRUE(guard->admit(caller));
   using Fields = std::vector<std::pair<std::string, std::string>>;
-  EXPECT_EQ(Guard::limit_fields(caller), (Fields{{"x-ratelimit-limit-requests", "2"},
-                                                 {"x-ratelimit-remaining-requests", "1"},
-                                                 {"x-ratelimit-reset-requests", "30000ms"}}));
+  EXPECT_EQ(Guard::limit_fields(caller.admission.verdict), (Fields{{"x-ratelimit-limit-requests", "2"},
+                                                                   {"x-ratelimit-remaining-requests", "1"},
+                                                                   {"x-ratelimit-reset-requests", "30000ms"}}));
   ASSERT_TRUE(guard->admit(caller));
   ASSERT_FALSE(guard->admit(caller));
-  EXPECT_EQ(Guard::limit_fields(caller).at(1).second, "0");
+  EXPECT_EQ(Guard::limit_fields(caller.admission.verdict).at(1).second, "0");
 }
 
 TEST_F(Admit, the_lines_of_a_head_are_the_same_fields) {
   auto caller = caller_with("seven");
   ASSERT_TRUE(guard->admit(caller));
   std::string fields;
-  for (const auto& [name, value] : Guard::limit_fields(caller))
+  for (const auto& [name, value] : Guard::limit_fields(caller.admission.verdict))
     fields.append(name).append(": ").append(value).append("\r\n");
   std::string head = "before\r\n";
-  Guard::append_limit_lines(head, caller);
+  Guard::append_limit_lines(head, caller.admission.verdict);
   EXPECT_EQ(head, "before\r\n" + fields);
   EXPECT_FALSE(fields.empty());
 }
@@ -260,9 +260,9 @@ TEST_F(Admit, the_lines_of_a_head_are_the_same_fields) {
 TEST_F(Admit, without_a_limit_there_are_no_fields) {
   auto caller = caller_with("metered");
   ASSERT_TRUE(guard->admit(caller));
-  EXPECT_TRUE(Guard::limit_fields(caller).empty());
+  EXPECT_TRUE(Guard::limit_fields(caller.admission.verdict).empty());
   std::string head;
-  Guard::append_limit_lines(head, caller);
+  Guard::append_limit_lines(head, caller.admission.verdict);
   EXPECT_EQ(head, "");
 }
 
