@@ -19,6 +19,7 @@
 
 #include "turnpike/base/encoding.hpp"
 #include "turnpike/base/random.hpp"
+#include "verify.hpp"
 
 namespace turnpike::identity {
 namespace {
@@ -33,11 +34,8 @@ constexpr std::string_view kPkcs8Head("\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\
 constexpr std::string_view kPemHead = "-----BEGIN PRIVATE KEY-----\n";
 constexpr std::string_view kPemFoot = "\n-----END PRIVATE KEY-----\n";
 
-unsigned char* bytes_of(std::string& text) {
+unsigned char* room_of(std::string& text) {
   return static_cast<unsigned char*>(static_cast<void*>(text.data()));
-}
-const unsigned char* bytes_of(std::string_view text) {
-  return static_cast<const unsigned char*>(static_cast<const void*>(text.data()));
 }
 
 std::unexpected<Error> unusable(const std::string& file, const std::string& why) {
@@ -88,7 +86,7 @@ Result<std::string> read_seed(const std::string& file) {
 }  // namespace
 
 struct SigningKey::Pair {
-  std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key;
+  EvpKey key;
 };
 
 SigningKey::SigningKey(std::string seed) : seed_(std::move(seed)) {}
@@ -108,9 +106,7 @@ Result<SigningKey> SigningKey::open(const std::string& file) {
 
 const SigningKey::Pair& SigningKey::pair() const {
   if (!pair_) {
-    std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-        EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, bytes_of(std::string_view(seed_)), seed_.size()),
-        &EVP_PKEY_free);
+    EvpKey key(EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, nullptr, bytes_of(seed_), seed_.size()), &EVP_PKEY_free);
     if (!key) throw std::runtime_error("OpenSSL takes no Ed25519 key");
     pair_ = std::make_unique<Pair>(std::move(key));
   }
@@ -122,7 +118,7 @@ std::string SigningKey::sign(std::string_view message) const {
   std::string signature(kSignatureBytes, '\0');
   std::size_t size = signature.size();
   if (!context || EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, pair().key.get()) != 1 ||
-      EVP_DigestSign(context.get(), bytes_of(signature), &size, bytes_of(message), message.size()) != 1 ||
+      EVP_DigestSign(context.get(), room_of(signature), &size, bytes_of(message), message.size()) != 1 ||
       size != kSignatureBytes) {
     throw std::runtime_error("OpenSSL cannot sign by Ed25519");
   }
@@ -130,15 +126,13 @@ std::string SigningKey::sign(std::string_view message) const {
 }
 
 bool SigningKey::verifies(std::string_view message, std::string_view signature) const {
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  return context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, pair().key.get()) == 1 &&
-         EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(message), message.size()) == 1;
+  return identity::verifies(pair().key.get(), nullptr, message, signature);
 }
 
 std::string SigningKey::public_key() const {
   std::string key(kSeedBytes, '\0');
   std::size_t size = key.size();
-  if (EVP_PKEY_get_raw_public_key(pair().key.get(), bytes_of(key), &size) != 1 || size != key.size()) {
+  if (EVP_PKEY_get_raw_public_key(pair().key.get(), room_of(key), &size) != 1 || size != key.size()) {
     throw std::runtime_error("OpenSSL gives no public key");
   }
   return key;

@@ -4,20 +4,16 @@
 #include <secp256k1_recovery.h>
 
 #include <array>
-#include <memory>
 
 #include "keccak256.hpp"
 #include "turnpike/base/encoding.hpp"
 #include "turnpike/identity/wallet.hpp"
+#include "verify.hpp"
 
 namespace turnpike::identity {
 namespace {
 
 constexpr std::size_t kCompactBytes = 64;  // r and s
-
-const unsigned char* bytes_of(std::string_view text) {
-  return static_cast<const unsigned char*>(static_cast<const void*>(text.data()));
-}
 
 // ERC-191, version 0x45.
 Keccak256 personal_message_digest(std::string_view message) {
@@ -70,11 +66,9 @@ std::string recovered_address(std::string_view message, std::string_view bytes) 
 }
 
 bool ed25519_verifies(std::string_view key_bytes, std::string_view message, std::string_view signature) {
-  const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(
-      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(key_bytes), key_bytes.size()), &EVP_PKEY_free);
-  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
-  return key && context && EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1 &&
-         EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(message), message.size()) == 1;
+  const EvpKey key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(key_bytes), key_bytes.size()),
+                   &EVP_PKEY_free);
+  return key && verifies(key.get(), nullptr, message, signature);
 }
 
 }  // namespace
