@@ -111,6 +111,14 @@ Sha256 sha256(std::string_view bytes) {
   return digest;
 }
 
+Sha512 sha512(std::string_view bytes) {
+  Sha512 digest{};
+  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha512(), nullptr) != 1) {
+    throw std::runtime_error("SHA-512 failed");
+  }
+  return digest;
+}
+
 std::string to_hex(std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size() * 2);

@@ -17,6 +17,8 @@ ErrorKind common_kind(Fault fault) {
       return {400, "invalid_request", kInvalid};
     case Fault::invalid_api_key:
       return {401, "invalid_api_key", kInvalid};
+    case Fault::invalid_signature:
+      return {401, "invalid_signature", kInvalid};
     case Fault::insufficient_credits:
       return {402, "insufficient_credits", "payment_error"};
     case Fault::insufficient_scope:

@@ -11,8 +11,10 @@
 namespace turnpike {
 
 using Sha256 = std::array<std::uint8_t, 32>;
+using Sha512 = std::array<std::uint8_t, 64>;
 
 [[nodiscard]] Sha256 sha256(std::string_view bytes);
+[[nodiscard]] Sha512 sha512(std::string_view bytes);
 [[nodiscard]] std::string to_hex(std::string_view bytes);                     // lower case
 [[nodiscard]] std::optional<std::string> from_hex(std::string_view text);     // either case; nullopt when malformed
 [[nodiscard]] std::string to_base64(std::string_view bytes);                  // RFC 4648, section 4, padded

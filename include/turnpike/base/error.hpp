@@ -15,6 +15,7 @@ namespace turnpike {
 enum class Fault : std::uint8_t {
   invalid_request,
   invalid_api_key,
+  invalid_signature,
   insufficient_credits,
   insufficient_scope,
   model_not_found,
