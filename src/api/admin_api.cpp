@@ -38,6 +38,7 @@ class Body {
     if (!found->is_boolean()) return fail(Fault::invalid_request, std::string(name) + " must be true or false", name);
     return found->get<bool>();
   }
+  [[nodiscard]] const json& members() const { return members_; }
 
  private:
   explicit Body(json members) : members_(std::move(members)) {}
@@ -62,6 +63,7 @@ struct KeyWish {
   ledger::Money credits;
   identity::Scopes scopes = identity::Scopes::all();
   std::optional<WallTime> expires_at;
+  identity::Signing signing;
 };
 
 Result<void> read_scopes_and_expiry(const Body& body, WallTime now, KeyWish& wish) {
@@ -107,6 +109,9 @@ Result<KeyWish> read_key_wish(const Body& body, const dialect::Dialects& dialect
     if (!amount) return std::unexpected(amount.error());
     wish.credits = *amount;
   }
+  auto signing = read_signing(body.members(), {});
+  if (!signing) return std::unexpected(std::move(signing).error());
+  wish.signing = *std::move(signing);
   if (auto read = read_scopes_and_expiry(body, now, wish); !read) return std::unexpected(std::move(read).error());
   return wish;
 }
@@ -196,20 +201,23 @@ AdminApi::Answer AdminApi::create_key(const http::Request& request) {
   wanted.tier = wish->tier;
   wanted.scopes = wish->scopes;
   wanted.expires_at = wish->expires_at;
+  wanted.signing = wish->signing;
   const auto created = co_await keys_.create(wanted);
   if (!created) co_return std::unexpected(created.error());
   if (wish->credits > ledger::Money()) {
     const auto granted = co_await ledger_.grant(*account, wish->credits, "with key " + created->info->id);
     if (!granted) co_return std::unexpected(granted.error());
   }
-  co_return json{{"api_key", created->api_key},
-                 {"key_id", created->info->id},
-                 {"account_id", ledger_.find(*account)->public_id},
-                 {"dialect", created->info->dialect},
-                 {"tier", created->info->tier},
-                 {"scopes", created->info->scopes.to_string()},
-                 {"expires_at", time_or_null(created->info->expires_at)},
-                 {"balance_usdc", ledger_.balance(*account).to_usdc()}};
+  json answer{{"api_key", created->api_key},
+              {"key_id", created->info->id},
+              {"account_id", ledger_.find(*account)->public_id},
+              {"dialect", created->info->dialect},
+              {"tier", created->info->tier},
+              {"scopes", created->info->scopes.to_string()},
+              {"expires_at", time_or_null(created->info->expires_at)},
+              {"balance_usdc", ledger_.balance(*account).to_usdc()}};
+  render_signing(answer, created->info->signing);
+  co_return answer;
 }
 
 AdminApi::Answer AdminApi::list_keys(const http::Request& /*request*/) {
@@ -226,6 +234,7 @@ AdminApi::Answer AdminApi::list_keys(const http::Request& /*request*/) {
                     {"expires_at", time_or_null(key->expires_at)},
                     {"revoked_at", time_or_null(key->revoked_at)},
                     {"last_used_at", time_or_null(key->last_used_at)}});
+    render_signing(data.back(), key->signing);
   }
   co_return json{{"object", "list"}, {"data", std::move(data)}};
 }
@@ -249,13 +258,15 @@ AdminApi::Answer AdminApi::rotate_key(const http::Request& request) {
   const auto end = old->expires_at;  // before the wait, in which a dead key may be forgotten
   const auto created = co_await std::move(rotated);
   if (!created) co_return std::unexpected(created.error());
-  co_return json{{"api_key", created->api_key},
-                 {"key_id", created->info->id},
-                 {"account_id", ledger_.find(created->info->account_id)->public_id},
-                 {"scopes", created->info->scopes.to_string()},
-                 {"expires_at", time_or_null(created->info->expires_at)},
-                 {"replaces", id},
-                 {"replaced_expires_at", time_or_null(end)}};
+  json answer{{"api_key", created->api_key},
+              {"key_id", created->info->id},
+              {"account_id", ledger_.find(created->info->account_id)->public_id},
+              {"scopes", created->info->scopes.to_string()},
+              {"expires_at", time_or_null(created->info->expires_at)},
+              {"replaces", id},
+              {"replaced_expires_at", time_or_null(end)}};
+  render_signing(answer, created->info->signing);
+  co_return answer;
 }
 
 AdminApi::Answer AdminApi::expire_key(const http::Request& request) {

@@ -7,22 +7,22 @@
 
 namespace turnpike::api {
 
-std::string_view Guard::presented_key(const http::Request& request) {
+Guard::Presented Guard::presented_key(const http::Request& request) {
   if (const auto authorization = request.fields.find(http::Field::authorization)) {
     constexpr std::string_view kScheme = "bearer ";
     if (authorization->size() > kScheme.size() &&
         http::equals_ignoring_case(authorization->substr(0, kScheme.size()), kScheme)) {
       auto key = authorization->substr(kScheme.size());
       while (key.starts_with(' ')) key.remove_prefix(1);
-      return key;
+      return {.key = key, .field = "authorization"};
     }
     return {};
   }
-  return request.fields.find("x-api-key").value_or(std::string_view{});
+  return {.key = request.fields.find("x-api-key").value_or(std::string_view{}), .field = "x-api-key"};
 }
 
 Result<Caller> Guard::identify(const http::Request& request, identity::Scope scope) const {
-  const auto presented = presented_key(request);
+  const auto [presented, field] = presented_key(request);
   if (presented.empty()) {
     return fail(Fault::invalid_api_key, "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY");
   }
@@ -37,12 +37,32 @@ Result<Caller> Guard::identify(const http::Request& request, identity::Scope sco
     caller.key = *found;
     caller.grant = (*found)->grant();
   }
+  if (auto good = check_signature(*caller.key, request, field); !good) return std::unexpected(std::move(good).error());
   if (!caller.grant.scopes.has(scope)) {
     return fail(Fault::insufficient_scope, "the API key lacks the scope that this needs");
   }
   caller.account = caller.key->account_id;
   caller.dialect = &dialect_named(caller.key->dialect);
   return caller;
+}
+
+Result<void> Guard::check_signature(const identity::KeyInfo& key, const http::Request& request) const {
+  return check_signature(key, request, {});
+}
+
+Result<void> Guard::check_signature(const identity::KeyInfo& key, const http::Request& request,
+                                    std::string_view key_field) const {
+  // Nearly every request ends here.
+  if (!key.signing.public_key && !request.fields.find("content-digest")) return {};
+  std::vector<identity::FieldView> fields;
+  fields.reserve(request.fields.all().size());
+  for (const auto& field : request.fields.all()) fields.push_back({.name = field.name, .value = field.value});
+  return signatures_.check(key, {.method = request.method,
+                                 .host = request.fields.find(http::Field::host).value_or(std::string_view()),
+                                 .target = request.target,
+                                 .fields = fields,
+                                 .body = request.body,
+                                 .key_field = key_field});
 }
 
 // The key behind a token, with no more scopes than either has, and no longer.
@@ -119,7 +139,7 @@ void Guard::append_limit_lines(std::string& head, const limits::Verdict& verdict
 }
 
 http::Response Guard::refuse(const http::Request* request, const Error& error) const {
-  return refuse(request, error, request != nullptr ? presented_key(*request) : std::string_view{});
+  return refuse(request, error, request != nullptr ? presented_key(*request).key : std::string_view{});
 }
 
 http::Response Guard::refuse(const http::Request* request, const Error& error, std::string_view presented) const {
@@ -130,7 +150,7 @@ http::Response Guard::refuse(const http::Request* request, const Error& error, s
   response.content_type = body.content_type;
   response.body = std::move(body.body);
   if (body.retry_after) response.headers.emplace_back("Retry-After", *body.retry_after);
-  if (error.fault == Fault::invalid_api_key) response.headers.emplace_back("WWW-Authenticate", "Bearer");
+  if (body.status == 401) response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return response;
 }
 

@@ -44,6 +44,14 @@ inline Result<std::optional<std::string>> optional_text(const nlohmann::json& bo
   return text(body, name);
 }
 
+// The same for true or false.
+inline Result<std::optional<bool>> optional_flag(const nlohmann::json& body, const char* name) {
+  const auto found = body.find(name);
+  if (found == body.end() || found->is_null()) return std::nullopt;
+  if (!found->is_boolean()) return fail(Fault::invalid_request, std::string(name) + " must be true or false", name);
+  return found->get<bool>();
+}
+
 inline std::string time_text(WallTime at) {
   return rfc3339(at.time_since_epoch().count());
 }

@@ -16,16 +16,18 @@ namespace {
 constexpr std::string_view kBodySetting = "keys.max_body_bytes";
 
 json render(const identity::KeyInfo& key) {
-  return {{"object", "api_key"},
-          {"id", key.id},
-          {"display", key.display},
-          {"dialect", key.dialect},
-          {"tier", key.tier},
-          {"scopes", key.scopes.to_string()},
-          {"created_at", time_text(key.created_at)},
-          {"expires_at", time_or_null(key.expires_at)},
-          {"revoked_at", time_or_null(key.revoked_at)},
-          {"last_used_at", time_or_null(key.last_used_at)}};
+  json out = {{"object", "api_key"},
+              {"id", key.id},
+              {"display", key.display},
+              {"dialect", key.dialect},
+              {"tier", key.tier},
+              {"scopes", key.scopes.to_string()},
+              {"created_at", time_text(key.created_at)},
+              {"expires_at", time_or_null(key.expires_at)},
+              {"revoked_at", time_or_null(key.revoked_at)},
+              {"last_used_at", time_or_null(key.last_used_at)}};
+  render_signing(out, key.signing);
+  return out;
 }
 
 json render(const identity::CreatedKey& created) {
@@ -65,6 +67,34 @@ std::string_view prefix_like(const identity::KeyInfo& key, const dialect::Dialec
     if (key.display.starts_with(prefix)) return prefix;
   }
   return dialect->key_prefixes.front();
+}
+
+Result<identity::Signing> read_signing(const json& body, const identity::Signing& giver) {
+  identity::Signing signing = giver;
+  const auto pem = optional_text(body, "public_key");
+  if (!pem) return std::unexpected(pem.error());
+  if (*pem) {
+    auto key = identity::PublicKey::parse(**pem);
+    if (!key) return std::unexpected(std::move(key).error());
+    signing.public_key = *std::move(key);
+  }
+  const auto required = optional_flag(body, "require_signature");
+  if (!required) return std::unexpected(required.error());
+  signing.required = required->value_or(giver.required);
+  if (giver.required && !signing.required) {
+    return fail(Fault::insufficient_scope, "A key that must sign can hand out none that need not.",
+                "require_signature");
+  }
+  if (signing.required && !signing.public_key) {
+    return fail(Fault::invalid_request, "require_signature needs a public_key to check signatures by",
+                "require_signature");
+  }
+  return signing;
+}
+
+void render_signing(json& answer, const identity::Signing& signing) {
+  answer["public_key"] = signing.public_key ? json(signing.public_key->pem()) : json(nullptr);
+  answer["require_signature"] = signing.required;
 }
 
 void KeysApi::add_routes(http::Router& router) {
@@ -120,6 +150,8 @@ KeysApi::Answer KeysApi::create_for(const Caller& caller, const http::Request& r
   if (!body) co_return std::unexpected(body.error());
   const auto grant = read_grant(*body, caller.grant, clock_.wall());
   if (!grant) co_return std::unexpected(grant.error());
+  const auto signing = read_signing(*body, caller.key->signing);
+  if (!signing) co_return std::unexpected(signing.error());
   const auto named = optional_text(*body, "dialect");
   if (!named) co_return std::unexpected(named.error());
   const auto* dialect = *named ? dialects_.by_id(**named) : caller.dialect;
@@ -131,7 +163,8 @@ KeysApi::Answer KeysApi::create_for(const Caller& caller, const http::Request& r
                                 .dialect = dialect->id,
                                 .tier = caller.key->tier,
                                 .scopes = grant->scopes,
-                                .expires_at = grant->expires_at};
+                                .expires_at = grant->expires_at,
+                                .signing = *signing};
   const auto created = co_await keys_.create(wanted);
   if (!created) co_return std::unexpected(created.error());
   co_return render(*created);
@@ -153,6 +186,10 @@ KeysApi::Answer KeysApi::rotate_for(const Caller& caller, const http::Request& r
     const auto time = read_expiry(**expires_at, clock_.wall());
     if (!time) co_return std::unexpected(time.error());
     given.expires_at = *time;
+  }
+  if (caller.key->signing.required && !(*key)->signing.required) {
+    co_return fail(Fault::insufficient_scope, "A key that must sign can hand out none that need not.",
+                   "require_signature");
   }
   // Of another key than the caller's too: its successor is handed to the caller.
   if (auto may = identity::may_hand_out(caller.grant, given); !may) co_return std::unexpected(std::move(may).error());

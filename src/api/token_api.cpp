@@ -63,7 +63,7 @@ http::Response TokenApi::exchange(const http::Request& request) {
   const Result<json> body =
       verdict.allowed ? read_object(request, limits_.max_body_bytes, "keys.max_body_bytes") : Guard::too_many(verdict);
   const Result<std::string> api_key = body ? text(*body, "api_key") : std::unexpected(body.error());
-  const Result<json> result = api_key ? make_token(*body, *api_key) : std::unexpected(api_key.error());
+  const Result<json> result = api_key ? make_token(request, *body, *api_key) : std::unexpected(api_key.error());
   http::Response response;
   if (result) {
     response.body = result->dump();
@@ -75,10 +75,11 @@ http::Response TokenApi::exchange(const http::Request& request) {
   return response;
 }
 
-Result<json> TokenApi::make_token(const json& body, const std::string& api_key) const {
+Result<json> TokenApi::make_token(const http::Request& request, const json& body, const std::string& api_key) const {
   const WallTime now = clock_.wall();
   const auto key = keys_.find(api_key, now);
   if (!key) return fail(Fault::invalid_api_key, "the API key is " + std::string(to_string(key.error())), "api_key");
+  if (auto good = guard_.check_signature(**key, request); !good) return std::unexpected(std::move(good).error());
   const auto lifetime = read_lifetime(body, limits_.lifetime);
   if (!lifetime) return std::unexpected(lifetime.error());
   const auto scopes = read_scope(body, (*key)->scopes);

@@ -1,6 +1,8 @@
 #include "admin_commands.hpp"
 
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace turnpike::app {
@@ -30,6 +32,12 @@ int create_key(const AdminCommand& command, const KeyOptions& options) {
   for (const auto& [name, value] : members) {
     if (!value->empty()) body[name] = *value;
   }
+  if (!options.public_key_file.empty()) {
+    std::ifstream file(options.public_key_file, std::ios::binary);
+    if (!file) return complain("cannot read " + options.public_key_file);
+    body["public_key"] = std::string(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
+  if (options.require_signature) body["require_signature"] = true;
   return ask(command, "POST", "/admin/keys", body, [&](const json& key) {
     print_one(command.output,
               {{"API key (shown once)", "api_key"},
@@ -39,6 +47,7 @@ int create_key(const AdminCommand& command, const KeyOptions& options) {
                {"Tier", "tier"},
                {"Scopes", "scopes"},
                {"Expires", "expires_at"},
+               {"Must be signed", "require_signature"},
                {"Balance (USD)", "balance_usdc"}},
               key);
   });
@@ -55,6 +64,7 @@ int list_keys(const AdminCommand& command) {
                 {"CREATED", "created_at"},
                 {"EXPIRES", "expires_at"},
                 {"REVOKED", "revoked_at"},
+                {"MUST BE SIGNED", "require_signature"},
                 {"LAST USED", "last_used_at"}},
                answer.at("data"));
   });

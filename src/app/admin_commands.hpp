@@ -21,6 +21,8 @@ struct KeyOptions {
   std::string name;
   std::string scopes;
   std::string expires_at;
+  std::string public_key_file;  // empty: none
+  bool require_signature = false;
 };
 
 int create_key(const AdminCommand& command, const KeyOptions& options);

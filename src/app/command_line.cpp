@@ -77,6 +77,9 @@ void add_keys(CLI::App& app, Arguments& arguments) {
   create->add_option("--name", arguments.key.name, "A name for the new account");
   create->add_option("--scopes", arguments.key.scopes, "As \"chat:write models:read\"; all otherwise");
   create->add_option("--expires-at", arguments.key.expires_at, "As 2030-01-31T12:00:00Z");
+  create->add_option("--public-key", arguments.key.public_key_file,
+                     "A file with the public key that signs its requests: Ed25519 or ECDSA P-256, in PEM");
+  create->add_flag("--require-signature", arguments.key.require_signature, "Refuse its requests that are not signed");
   CLI::App* list = add(*keys, "list", "Every key", arguments, [&arguments] { return list_keys(arguments.admin); });
   add_place(*list, arguments);
   CLI::App* revoke = add(*keys, "revoke", "Refuse a key from now on", arguments,

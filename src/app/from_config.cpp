@@ -114,6 +114,14 @@ identity::TokenTerms token_terms(const config::Config& config) {
           .remembered = config.keys.remembered_tokens};
 }
 
+identity::SignatureTerms signature_terms(const config::Config& config) {
+  return {.public_url = config.network.public_url,
+          .scheme = config.tls ? "https" : "http",
+          .window = config.signatures.window,
+          .max_nonces = config.signatures.max_nonces,
+          .max_nonces_per_key = config.signatures.max_nonces_per_key};
+}
+
 api::TokenLimits token_limits(const config::Config& config) {
   return {.tokens_per_minute = config.keys.tokens_per_minute,
           .max_clients = config.keys.max_clients,

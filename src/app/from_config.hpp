@@ -10,6 +10,7 @@
 #include "turnpike/http/limits.hpp"
 #include "turnpike/identity/access_tokens.hpp"
 #include "turnpike/identity/key_ring.hpp"
+#include "turnpike/identity/request_signatures.hpp"
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
 #include "turnpike/ledger/ledger.hpp"
@@ -31,6 +32,7 @@ identity::LoginTerms login_terms(const config::Config& config);
 api::AuthLimits auth_limits(const config::Config& config);
 identity::KeyRules key_rules(const config::Config& config);
 identity::TokenTerms token_terms(const config::Config& config);
+identity::SignatureTerms signature_terms(const config::Config& config);
 api::TokenLimits token_limits(const config::Config& config);
 
 std::vector<inference::Model> models_of(const config::Config& config);

@@ -22,6 +22,7 @@
 #include "turnpike/base/task_group.hpp"
 #include "turnpike/http/listener.hpp"
 #include "turnpike/identity/access_tokens.hpp"
+#include "turnpike/identity/request_signatures.hpp"
 #include "turnpike/identity/wallet_accounts.hpp"
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
@@ -112,6 +113,7 @@ struct Gateway::Parts {
   std::unique_ptr<ledger::Ledger> ledger;
   std::unique_ptr<identity::KeyRing> keys;
   std::optional<identity::AccessTokens> tokens;
+  std::unique_ptr<identity::RequestSignatures> signatures;
   std::unique_ptr<identity::WalletAccounts> wallets;
   std::optional<identity::WalletLogin> wallet_login;
   // What is sold, to whom, how much of it.
@@ -156,6 +158,9 @@ Result<void> Gateway::Parts::open_money() {
   auto signer = identity::AccessTokens::open(token_terms(config));
   if (!signer) return std::unexpected(std::move(signer.error()));
   tokens = *std::move(signer);
+  auto signing = identity::RequestSignatures::open(*database, clock, signature_terms(config));
+  if (!signing) return std::unexpected(std::move(signing.error()));
+  signatures = *std::move(signing);
   auto known_wallets = identity::WalletAccounts::open(*database, clock);
   if (!known_wallets) return std::unexpected(std::move(known_wallets.error()));
   wallets = *std::move(known_wallets);
@@ -163,7 +168,7 @@ Result<void> Gateway::Parts::open_money() {
   if (!login) return std::unexpected(std::move(login.error()));
   wallet_login = *std::move(login);
   inference.emplace(catalogue, *ledger, relay, scanner, clock, inference_limits(config));
-  guard.emplace(dialects, *keys, limiter, tiers, clock, *tokens);
+  guard.emplace(dialects, *keys, limiter, tiers, clock, *tokens, *signatures);
   return {};
 }
 

@@ -265,6 +265,10 @@ Config read(const Json& from, const Json& written, Report& report) {
                    .write_queue_limit = count(ledger, "write_queue_limit")};
   config.wallets = read_wallets(from.at("wallets"));
   config.keys = read_keys(from.at("keys"));
+  const Json& signatures = from.at("signatures");
+  config.signatures = {.window = std::chrono::seconds(count(signatures, "window_secs")),
+                       .max_nonces = count(signatures, "max_nonces"),
+                       .max_nonces_per_key = count(signatures, "max_nonces_per_key")};
   config.log = {.level = text(log, "level"),
                 .format = text(log, "format") == "json" ? LogFormat::json : LogFormat::text};
   for (const Json& model : from.at("models")) config.models.push_back(read_model(model));
@@ -448,6 +452,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/ledger", now.ledger == next.ledger);
   same("/wallets", now.wallets == next.wallets);
   same("/keys", now.keys == next.keys);
+  same("/signatures", now.signatures == next.signatures);
   same("/log/format", now.log.format == next.log.format);
   same("/topup", now.topup == next.topup);
   same("/channels", now.channels == next.channels);

@@ -206,7 +206,8 @@ boost::asio::awaitable<Result<CreatedKey>> KeyRing::State::make(const NewKey& ke
                .created_at = now,
                .expires_at = key.expires_at,
                .revoked_at = {},
-               .last_used_at = {}};
+               .last_used_at = {},
+               .signing = key.signing};
   auto row = std::make_shared<NewKeyRow>(made);
   if (*room != keys.end()) row->forgets = (*room)->info.id;
   if (replaced != nullptr) {
@@ -275,7 +276,8 @@ boost::asio::awaitable<Result<CreatedKey>> KeyRing::rotate(std::string_view id, 
                        .dialect = old.info.dialect,
                        .tier = old.info.tier,
                        .scopes = old.info.scopes,
-                       .expires_at = rotation.expires_at ? rotation.expires_at : old.info.expires_at},
+                       .expires_at = rotation.expires_at ? rotation.expires_at : old.info.expires_at,
+                       .signing = old.info.signing},
                       &old);
 }
 

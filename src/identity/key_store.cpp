@@ -23,6 +23,14 @@ std::optional<WallTime> time_or_none(const storage::Statement& row, int column) 
   return wall_time(row.integer(column));
 }
 
+// A public key that cannot be read any more must not open what it closed.
+Signing signing_of(const storage::Statement& row) {
+  if (row.is_null(11)) return {};
+  auto key = PublicKey::parse(row.text(11));
+  if (!key) throw storage::StorageError("a key's public key is damaged", false);
+  return {.public_key = *std::move(key), .required = row.integer(12) != 0};
+}
+
 void write_expiry(storage::Connection& connection, const KeyExpiry& expiry) {
   connection.prepare("UPDATE api_keys SET expires_at = ? WHERE public_id = ?")
       .bind(micros(expiry.at))
@@ -42,7 +50,7 @@ void NewKeyRow::run(storage::Connection& connection) {
   connection
       .prepare(
           "INSERT INTO api_keys (public_id, account_id, digest, display, dialect, tier, scopes, created_at, "
-          "expires_at) VALUES (?,?,?,?,?,?,?,?,?)")
+          "expires_at, public_key, require_signature) VALUES (?,?,?,?,?,?,?,?,?,?,?)")
       .bind(std::string_view(info.id))
       .bind(info.account_id)
       .bind_blob({digest, key.digest.size()})
@@ -52,6 +60,9 @@ void NewKeyRow::run(storage::Connection& connection) {
       .bind(std::int64_t{info.scopes.bits()})
       .bind(micros(info.created_at))
       .bind(micros(info.expires_at))
+      .bind_text_or_null(info.signing.public_key ? std::string_view(info.signing.public_key->pem())
+                                                 : std::string_view())
+      .bind(std::int64_t{info.signing.required ? 1 : 0})
       .run();
 }
 
@@ -79,7 +90,7 @@ std::vector<StoredKey> load_keys(storage::Connection& connection) {
   std::vector<StoredKey> keys;
   auto query = connection.prepare(
       "SELECT public_id, account_id, digest, display, dialect, tier, scopes, created_at, expires_at, revoked_at, "
-      "last_used_at FROM api_keys ORDER BY id");
+      "last_used_at, public_key, require_signature FROM api_keys ORDER BY id");
   while (query.step()) {
     StoredKey& key = keys.emplace_back();
     key.info.id = query.text(0);
@@ -94,6 +105,7 @@ std::vector<StoredKey> load_keys(storage::Connection& connection) {
     key.info.expires_at = time_or_none(query, 8);
     key.info.revoked_at = time_or_none(query, 9);
     key.info.last_used_at = time_or_none(query, 10);
+    key.info.signing = signing_of(query);
   }
   return keys;
 }

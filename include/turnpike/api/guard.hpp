@@ -13,6 +13,7 @@
 #include "turnpike/http/request.hpp"
 #include "turnpike/identity/access_tokens.hpp"
 #include "turnpike/identity/key_ring.hpp"
+#include "turnpike/identity/request_signatures.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/limits/rate_limiter.hpp"
 
@@ -33,12 +34,22 @@ using Tiers = std::map<std::string, limits::Tier, std::less<>>;
 class Guard {
  public:
   Guard(const dialect::Dialects& dialects, const identity::KeyRing& keys, limits::RateLimiter& limiter,
-        const Tiers& tiers, const Clock& clock, const identity::AccessTokens& tokens)
-      : dialects_(dialects), keys_(keys), limiter_(limiter), tiers_(tiers), clock_(clock), tokens_(tokens) {}
+        const Tiers& tiers, const Clock& clock, const identity::AccessTokens& tokens,
+        identity::RequestSignatures& signatures)
+      : dialects_(dialects),
+        keys_(keys),
+        limiter_(limiter),
+        tiers_(tiers),
+        clock_(clock),
+        tokens_(tokens),
+        signatures_(signatures) {}
 
-  // The caller of a route that needs a key, or an access token in its place. Errors: invalid_api_key,
-  // insufficient_scope.
+  // The caller of a route that needs a key, or an access token in its place. A signature's nonce is used by the call.
+  // Errors: invalid_api_key, insufficient_scope, RequestSignatures::check's.
   [[nodiscard]] Result<Caller> identify(const http::Request& request, identity::Scope scope) const;
+
+  // Whether a request that bears the key in its body is signed as the key demands. Errors: RequestSignatures::check's.
+  [[nodiscard]] Result<void> check_signature(const identity::KeyInfo& key, const http::Request& request) const;
 
   // Counts a request against the caller's tier. Error: rate_limit_exceeded.
   [[nodiscard]] Result<void> admit(Caller& caller) const;
@@ -58,7 +69,13 @@ class Guard {
                                       std::string_view presented) const;
 
  private:
-  [[nodiscard]] static std::string_view presented_key(const http::Request& request);
+  struct Presented {
+    std::string_view key;    // or a token; empty: none
+    std::string_view field;  // that bore it, in lower case
+  };
+  [[nodiscard]] static Presented presented_key(const http::Request& request);
+  [[nodiscard]] Result<void> check_signature(const identity::KeyInfo& key, const http::Request& request,
+                                             std::string_view key_field) const;
   [[nodiscard]] Result<Caller> identify_token(std::string_view token) const;
   [[nodiscard]] const dialect::Dialect& dialect_named(const std::string& id) const;
   [[nodiscard]] const dialect::Dialect& dialect_of(std::string_view presented, const Error& error) const;
@@ -68,6 +85,7 @@ class Guard {
   const Tiers& tiers_;
   const Clock& clock_;
   const identity::AccessTokens& tokens_;
+  identity::RequestSignatures& signatures_;
 };
 
 }  // namespace turnpike::api

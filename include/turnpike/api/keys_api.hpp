@@ -16,6 +16,12 @@ namespace turnpike::api {
 // What a rotated key's successor begins with: what the key itself does, where its dialect still knows that.
 [[nodiscard]] std::string_view prefix_like(const identity::KeyInfo& key, const dialect::Dialects& dialects);
 
+// The members `public_key` and `require_signature` of a new key, or the giver's own where the body does not name them.
+// Errors: invalid_request; insufficient_scope when the giver must sign and the key would not have to.
+[[nodiscard]] Result<identity::Signing> read_signing(const nlohmann::json& body, const identity::Signing& giver);
+// The same two members of an answer.
+void render_signing(nlohmann::json& answer, const identity::Signing& signing);
+
 // Loop thread only.
 class KeysApi {
  public:
@@ -25,12 +31,13 @@ class KeysApi {
   void add_routes(http::Router& router);
 
   // → 200 {object:"list", data:[{id, display, dialect, tier, scopes, created_at, expires_at, revoked_at,
-  // last_used_at}]}
+  // last_used_at, public_key, require_signature}]}
   [[nodiscard]] http::Response list(const http::Request& request) const;
 
   // `request` must stay valid until the answer is there.
   //
-  // {scopes?, expires_at?, dialect?} → 201 {api_key, id, …}. Scopes and end are the caller's where they are not named.
+  // {scopes?, expires_at?, dialect?, public_key?, require_signature?} → 201 {api_key, id, …}. What is not named is the
+  // caller's.
   [[nodiscard]] boost::asio::awaitable<http::Response> create(const http::Request& request);
   // {expires_at?} → 201 {api_key, id, …, replaces, replaced_expires_at}: a key like that one, which dies after a while.
   [[nodiscard]] boost::asio::awaitable<http::Response> rotate(const http::Request& request);

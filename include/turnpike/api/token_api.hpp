@@ -36,7 +36,8 @@ class TokenApi {
   [[nodiscard]] http::Response jwk_set() const;
 
  private:
-  Result<nlohmann::json> make_token(const nlohmann::json& body, const std::string& api_key) const;
+  Result<nlohmann::json> make_token(const http::Request& request, const nlohmann::json& body,
+                                    const std::string& api_key) const;
 
   const Guard& guard_;
   const identity::KeyRing& keys_;

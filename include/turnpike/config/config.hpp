@@ -197,6 +197,13 @@ struct Keys {
   bool operator==(const Keys&) const = default;
 };
 
+struct Signatures {
+  std::chrono::seconds window{};  // window_secs
+  std::size_t max_nonces = 0;
+  std::size_t max_nonces_per_key = 0;
+  bool operator==(const Signatures&) const = default;
+};
+
 enum class LogFormat : std::uint8_t { text, json };
 
 struct Log {
@@ -224,6 +231,7 @@ struct Config {
   Ledger ledger = {};
   Wallets wallets = {};
   Keys keys = {};
+  Signatures signatures = {};
   Log log = {};
   std::vector<Model> models = {};
   std::vector<Node> nodes = {};

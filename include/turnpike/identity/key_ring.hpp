@@ -16,6 +16,7 @@
 
 #include "turnpike/base/clock.hpp"
 #include "turnpike/base/error.hpp"
+#include "turnpike/identity/public_key.hpp"
 
 namespace turnpike::storage {
 class Database;
@@ -55,6 +56,12 @@ struct Grant {
   std::optional<WallTime> expires_at = std::nullopt;  // none: without end
 };
 
+// Who signs a key's requests (RequestSignatures), and whether all of them must be signed.
+struct Signing {
+  std::shared_ptr<const PublicKey> public_key = nullptr;  // none: nobody
+  bool required = false;
+};
+
 // A credential hands out no scope that it lacks and no life longer than its own. Error: insufficient_scope, whose param
 // says which of the two.
 [[nodiscard]] Result<void> may_hand_out(const Grant& giver, const Grant& given);
@@ -70,6 +77,7 @@ struct KeyInfo {
   std::optional<WallTime> expires_at;
   std::optional<WallTime> revoked_at;
   std::optional<WallTime> last_used_at;  // when find() last gave the key
+  Signing signing = {};
   [[nodiscard]] Grant grant() const { return {.scopes = scopes, .expires_at = expires_at}; }
 };
 
@@ -83,6 +91,7 @@ struct NewKey {
   std::string_view tier = {};
   Scopes scopes = Scopes::all();
   std::optional<WallTime> expires_at = std::nullopt;
+  Signing signing = {};
 };
 
 struct CreatedKey {

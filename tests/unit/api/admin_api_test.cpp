@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "api_fixture.hpp"
+#include "common/request_signer.hpp"
 
 namespace turnpike::api {
 namespace {
@@ -114,6 +115,17 @@ TEST_F(AdminKeys, a_new_one_is_what_was_asked_for) {
   EXPECT_EQ(info->scopes.to_string(), "chat:write models:read");
 }
 
+TEST_F(AdminKeys, one_that_signs_carries_its_public_key) {
+  const auto pem = turnpike::test::RequestSigner::p256().public_key();
+  const auto made = create({{"public_key", pem}, {"require_signature", true}});
+  EXPECT_EQ(made["public_key"], pem);
+  EXPECT_EQ(made["require_signature"], true);
+  const auto* info = keys->find_by_id(made["key_id"].get<std::string>());
+  EXPECT_TRUE(info->signing.required);
+  EXPECT_EQ(info->signing.public_key->pem(), pem);
+  EXPECT_TRUE(create()["public_key"].is_null());
+}
+
 TEST_F(AdminKeys, the_tier_is_the_dialects_where_none_is_named) {
   EXPECT_EQ(create({{"dialect", "one-adn"}})["tier"], "free");
   EXPECT_EQ(create({{"dialect", "drm3"}})["tier"], "queue");
@@ -130,6 +142,8 @@ TEST_F(AdminKeys, a_wish_with_a_fault_makes_nothing) {
       {{{"credits", "0.00000001"}}, "credits"},
       {{{"credits", 10}}, "credits"},
       {{{"scopes", "chat:all"}}, "scopes"},
+      {{{"public_key", "x"}}, "public_key"},
+      {{{"require_signature", true}}, "require_signature"},
       {{{"expires_at", "tomorrow"}}, "expires_at"},
       {{{"expires_at", "2023-11-14T22:13:20Z"}}, "expires_at"},  // now
       {{{"expires_at", "2030-02-29T12:00:00Z"}}, "expires_at"},

@@ -27,6 +27,11 @@ class Asked {
     return *this;
   }
   Asked& key(const std::string& api_key) { return field("Authorization", "Bearer " + api_key); }
+  Asked& line(std::string method, std::string target) {
+    request_.method = keep(std::move(method));
+    request_.target = keep(std::move(target));
+    return *this;
+  }
   Asked& query(std::string text) {
     request_.query = keep(std::move(text));
     return *this;
@@ -58,11 +63,13 @@ class ApiTest : public testing::Test {
     tokens.emplace(identity::AccessTokens::open(
                        {.key_file = folder.file("token.key"), .issuer = "https://gate.example", .remembered = 4})
                        .value());
-    guard = std::make_unique<Guard>(dialects, *keys, limiter, tiers, clock, *tokens);
+    signatures = identity::RequestSignatures::open(*database, clock, signature_terms).value();
+    guard = std::make_unique<Guard>(dialects, *keys, limiter, tiers, clock, *tokens, *signatures);
     account = account_with(0);
   }
   void TearDown() override {
     guard = nullptr;
+    signatures = nullptr;
     tokens.reset();
     keys = nullptr;
     ledger = nullptr;
@@ -105,6 +112,12 @@ class ApiTest : public testing::Test {
   identity::KeyRules rules{.max_keys = 100, .max_per_account = 10, .rotation_grace = std::chrono::hours(1)};
   std::unique_ptr<identity::KeyRing> keys;
   std::optional<identity::AccessTokens> tokens;
+  identity::SignatureTerms signature_terms{.public_url = "https://gate.example",
+                                           .scheme = "http",
+                                           .window = std::chrono::seconds(300),
+                                           .max_nonces = 100,
+                                           .max_nonces_per_key = 10};
+  std::unique_ptr<identity::RequestSignatures> signatures;
   dialect::Dialects dialects = dialect::Dialects::load("", "dria").value();
   limits::RateLimiter limiter{100};
   Tiers tiers{{"metered", {}},

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api_fixture.hpp"
+#include "common/request_signer.hpp"
 
 namespace turnpike::api {
 namespace {
@@ -177,6 +178,96 @@ TEST_F(IdentifyToken, an_error_is_told_in_the_dialect_of_the_tokens_key) {
   EXPECT_EQ(guard->refuse(&Asked().key("eyJ").request(), poor).status, 402);
 }
 
+// ---- keys whose requests are signed ----
+
+class IdentifySigned : public GuardTest {
+ protected:
+  identity::NewKey signing_key(bool required = true) {
+    return {.signing = {.public_key = identity::PublicKey::parse(signer.public_key()).value(), .required = required}};
+  }
+  turnpike::test::ToSign request_by(const std::string& bearer) {
+    return {.method = "POST",
+            .uri = "http://gate.local/v1/keys",
+            .key_value = "Bearer " + bearer,
+            .body = "{}",
+            .created = unix_seconds(clock.wall()),
+            .nonce = std::to_string(++count)};
+  }
+  // The request with the fields that sign it.
+  static Asked asked(const turnpike::test::ToSign& what,
+                     const std::vector<std::pair<std::string, std::string>>& added) {
+    Asked request;
+    request.line(what.method, "/v1/keys").field("Host", "gate.local").body(what.body);
+    request.field(what.key_field, what.key_value);
+    for (const auto& [name, value] : added) request.field(name, value);
+    return request;
+  }
+  Asked asked(const turnpike::test::ToSign& what) { return asked(what, turnpike::test::signed_fields(signer, what)); }
+  turnpike::test::RequestSigner signer = turnpike::test::RequestSigner::ed25519();
+  int count = 0;
+};
+
+TEST_F(IdentifySigned, a_stolen_key_alone_is_worth_nothing) {
+  const auto key = make_key(signing_key());
+  EXPECT_FALSE(refusal(asked(request_by(key))));
+  const auto error = refusal(asked(request_by(key), {}));
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->fault, Fault::invalid_signature);
+  EXPECT_EQ(error->param, "signature-input");
+  EXPECT_EQ(fault_of(Asked().field("X-API-Key", key)), Fault::invalid_signature);
+}
+
+TEST_F(IdentifySigned, a_request_is_good_once) {
+  const auto key = make_key(signing_key(false));
+  const auto once = asked(request_by(key));
+  EXPECT_FALSE(refusal(once));
+  EXPECT_EQ(refusal(once)->param, "nonce");
+  EXPECT_FALSE(refusal(asked(request_by(key), {}))) << "it need not be signed";
+}
+
+TEST_F(IdentifySigned, the_field_that_bore_the_key_must_be_covered) {
+  auto what = request_by(make_key(signing_key()));
+  what.key_field = "x-api-key";
+  what.key_value = what.key_value.substr(7);
+  EXPECT_FALSE(refusal(asked(what)));
+  what.left_out = "x-api-key";
+  what.nonce = "other";
+  EXPECT_EQ(refusal(asked(what))->param, "x-api-key");
+}
+
+TEST_F(IdentifySigned, a_token_of_such_a_key_is_signed_like_the_key) {
+  make_key(signing_key());
+  const auto token = tokens
+                         ->issue({.subject = "acct_x",
+                                  .key_id = keys->list().back()->id,
+                                  .scopes = identity::Scopes::all(),
+                                  .lifetime = seconds(600)},
+                                 clock.wall())
+                         ->token;
+  EXPECT_FALSE(refusal(asked(request_by(token))));
+  EXPECT_EQ(fault_of(asked(request_by(token), {})), Fault::invalid_signature);
+  const auto other_bearer = turnpike::test::signed_fields(signer, request_by("eyJ"));
+  EXPECT_EQ(fault_of(asked(request_by(token), other_bearer)), Fault::invalid_signature);
+}
+
+TEST_F(IdentifySigned, a_key_is_asked_for_its_signature_before_its_scopes) {
+  auto wanted = signing_key();
+  wanted.scopes = identity::Scopes::parse("usage:read").value();
+  const auto key = make_key(wanted);
+  EXPECT_EQ(fault_of(asked(request_by(key), {})), Fault::invalid_signature);
+  EXPECT_EQ(fault_of(asked(request_by(key))), Fault::insufficient_scope);
+}
+
+TEST_F(IdentifySigned, a_wrong_digest_is_a_400_for_every_key) {
+  const auto key = make_key();
+  const auto what = request_by(key);
+  EXPECT_FALSE(refusal(asked(what, {{"Content-Digest", turnpike::test::content_digest("{}")}})));
+  const auto error = refusal(asked(what, {{"Content-Digest", turnpike::test::content_digest("{ }")}}));
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->fault, Fault::invalid_request);
+  EXPECT_EQ(error->param, "content-digest");
+}
+
 // ---- how much ----
 
 using Admit = GuardTest;
@@ -304,6 +395,7 @@ TEST_F(Refuse, a_401_names_the_scheme_and_nothing_else_does) {
     return header_of(guard->refuse(nullptr, {.fault = fault, .message = "no"}), "WWW-Authenticate");
   };
   EXPECT_EQ(of(Fault::invalid_api_key), "Bearer");
+  EXPECT_EQ(of(Fault::invalid_signature), "Bearer");
   EXPECT_EQ(of(Fault::insufficient_scope), "none");
   EXPECT_EQ(of(Fault::rate_limit_exceeded), "none");
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api_fixture.hpp"
+#include "common/request_signer.hpp"
 
 namespace turnpike::api {
 namespace {
@@ -235,6 +236,89 @@ TEST_F(KeysApiTest, an_account_has_so_many_keys_and_no_more) {
   EXPECT_EQ(rotate(key, last_id()).status, 409);
   EXPECT_EQ(revoke(key, last_id()).status, 200);
   EXPECT_EQ(create(key).status, 201);
+}
+
+// ---- public keys ----
+
+class KeysThatSign : public KeysApiTest {
+ protected:
+  // The answer to POST /v1/keys by a caller whose key signs, which the request does.
+  http::Response create_signed(const std::string& key, const json& body) {
+    const std::string text = body.dump();
+    Asked asked;
+    asked.line("POST", "/v1/keys").field("Host", "gate.local").field("Accept", "application/json").body(text).key(key);
+    for (const auto& [name, value] : turnpike::test::signed_fields(signer, {.uri = "http://gate.local/v1/keys",
+                                                                            .key_value = "Bearer " + key,
+                                                                            .body = text,
+                                                                            .created = unix_seconds(clock.wall()),
+                                                                            .nonce = std::to_string(++count)})) {
+      asked.field(name, value);
+    }
+    return loop.run(api->create(asked.request()));
+  }
+  turnpike::test::RequestSigner signer = turnpike::test::RequestSigner::ed25519();
+  int count = 0;
+};
+
+TEST_F(KeysThatSign, a_new_key_carries_the_public_key_that_is_named) {
+  const auto key = make_key();
+  const auto optional = json_of(create(key, {{"public_key", signer.public_key()}}));
+  EXPECT_EQ(optional["public_key"], signer.public_key());
+  EXPECT_EQ(optional["require_signature"], false);
+  const auto required = json_of(create(key, {{"public_key", signer.public_key()}, {"require_signature", true}}));
+  EXPECT_EQ(required["require_signature"], true);
+  const auto data = list(key)["data"];
+  ASSERT_EQ(data.size(), 3U);
+  EXPECT_TRUE(data[0]["public_key"].is_null());
+  EXPECT_EQ(data[0]["require_signature"], false);
+  EXPECT_EQ(data[2]["public_key"], signer.public_key());
+  EXPECT_EQ(data[2]["require_signature"], true);
+}
+
+TEST_F(KeysThatSign, what_is_malformed_is_named) {
+  const auto key = make_key();
+  const std::pair<json, const char*> wrong[] = {{{{"public_key", "x"}}, "public_key"},
+                                                {{{"public_key", 1}}, "public_key"},
+                                                {{{"require_signature", true}}, "require_signature"},
+                                                {{{"require_signature", "yes"}}, "require_signature"}};
+  for (const auto& [body, member] : wrong) {
+    const auto response = create(key, body);
+    EXPECT_EQ(response.status, 400) << body;
+    EXPECT_EQ(param(response), member);
+  }
+  EXPECT_EQ(keys->list().size(), 1U);
+}
+
+TEST_F(KeysThatSign, a_key_that_must_sign_hands_out_none_that_need_not) {
+  identity::NewKey wanted;
+  wanted.signing = {.public_key = identity::PublicKey::parse(signer.public_key()).value(), .required = true};
+  const auto free_id = (make_key(), last_id());
+  const auto key = make_key(wanted);
+  const auto refused = create_signed(key, {{"require_signature", false}});
+  EXPECT_EQ(refused.status, 403);
+  EXPECT_EQ(param(refused), "require_signature");
+  const auto same = json_of(create_signed(key, json::object()));
+  EXPECT_EQ(same["public_key"], signer.public_key()) << "what is not named is the caller's";
+  EXPECT_EQ(same["require_signature"], true);
+  const auto other = turnpike::test::RequestSigner::p256();
+  EXPECT_EQ(json_of(create_signed(key, {{"public_key", other.public_key()}}))["require_signature"], true);
+  Asked asked;
+  asked.line("POST", "/v1/keys").field("Host", "gate.local").field("Accept", "application/json").key(key);
+  for (const auto& [name, value] : turnpike::test::signed_fields(
+           signer,
+           {.uri = "http://gate.local/v1/keys", .key_value = "Bearer " + key, .created = unix_seconds(clock.wall())})) {
+    asked.field(name, value);
+  }
+  asked.parameter(free_id);
+  EXPECT_EQ(loop.run(api->rotate(asked.request())).status, 403) << "its successor need not sign either";
+}
+
+TEST_F(KeysThatSign, a_rotated_key_is_signed_by_the_same_public_key) {
+  const auto key = make_key();
+  const auto made = json_of(create(key, {{"public_key", signer.public_key()}, {"require_signature", true}}));
+  const auto rotated = json_of(rotate(key, made["id"]));
+  EXPECT_EQ(rotated["public_key"], signer.public_key());
+  EXPECT_EQ(rotated["require_signature"], true);
 }
 
 }  // namespace

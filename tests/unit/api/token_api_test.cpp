@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "api_fixture.hpp"
+#include "common/request_signer.hpp"
 
 namespace turnpike::api {
 namespace {
@@ -59,6 +60,24 @@ TEST_F(TokenApiTest, a_lifetime_is_what_is_asked_for_or_configured_and_ends_with
   EXPECT_EQ(json_of(ask(ending, json::object()))["expires_in"], 90);
   clock.advance(std::chrono::milliseconds(90'200));
   EXPECT_EQ(ask(ending, json::object()).status, 401) << "no whole second is left";
+}
+
+TEST_F(TokenApiTest, a_key_that_must_sign_is_exchanged_by_a_signed_request) {
+  const auto signer = turnpike::test::RequestSigner::p256();
+  identity::NewKey wanted;
+  wanted.signing = {.public_key = identity::PublicKey::parse(signer.public_key()).value(), .required = true};
+  const auto key = make_key(wanted);
+  const auto refused = ask(key, json::object());
+  EXPECT_EQ(refused.status, 401);
+  EXPECT_EQ(json_of(refused)["error"]["code"], "invalid_signature");
+  const std::string body = json{{"api_key", key}}.dump();
+  Asked asked;
+  asked.line("POST", "/v1/auth/token").field("Host", "gate.local").field("Accept", "application/json").body(body);
+  for (const auto& [name, value] : turnpike::test::signed_fields(
+           signer, {.uri = "http://gate.local/v1/auth/token", .body = body, .created = unix_seconds(clock.wall())})) {
+    asked.field(name, value);
+  }
+  EXPECT_EQ(api->exchange(asked.request()).status, 200);
 }
 
 TEST_F(TokenApiTest, a_scope_may_be_less_and_not_more_than_the_keys) {

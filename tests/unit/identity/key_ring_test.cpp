@@ -76,6 +76,22 @@ TEST_F(KeyRingTest, a_key_opens_its_account_before_and_after_a_restart) {
   }
 }
 
+TEST_F(KeyRingTest, a_keys_public_key_outlives_a_restart_and_a_rotation) {
+  const std::string pem =
+      "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=\n"
+      "-----END PUBLIC KEY-----\n";
+  create();
+  const std::string id = create({.signing = {.public_key = PublicKey::parse(pem).value(), .required = true}}).info->id;
+  start();
+  const auto next = loop.run(ring->rotate(id, {.prefix = "dkn_live_"}));
+  for (const KeyInfo* key : {ring->find_by_id(id), next->info}) {
+    ASSERT_TRUE(key->signing.public_key);
+    EXPECT_EQ(key->signing.public_key->pem(), pem);
+    EXPECT_TRUE(key->signing.required);
+  }
+  EXPECT_FALSE(ring->list().front()->signing.public_key);
+}
+
 TEST_F(KeyRingTest, a_text_that_is_no_key_is_unknown) {
   const std::string key = create().api_key;
   EXPECT_EQ(ring->find("", clock.wall()).error(), Refusal::unknown);
