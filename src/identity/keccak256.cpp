@@ -1,4 +1,4 @@
-#include "keccak256.hpp"
+#include "turnpike/identity/keccak256.hpp"
 
 #include <botan/keccak.h>
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "keccak256.hpp"
 #include "turnpike/base/encoding.hpp"
+#include "turnpike/identity/keccak256.hpp"
 
 namespace turnpike::identity {
 namespace {

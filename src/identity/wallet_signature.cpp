@@ -5,8 +5,8 @@
 
 #include <array>
 
-#include "keccak256.hpp"
 #include "turnpike/base/encoding.hpp"
+#include "turnpike/identity/keccak256.hpp"
 #include "turnpike/identity/wallet.hpp"
 #include "verify.hpp"
 
@@ -47,11 +47,18 @@ std::optional<secp256k1_ecdsa_recoverable_signature> read_signature(std::string_
   return signature;
 }
 
-// The address whose key made this ERC-191 signature of 65 bytes; empty when there is none.
-std::string recovered_address(std::string_view message, std::string_view bytes) {
+bool ed25519_verifies(std::string_view key_bytes, std::string_view message, std::string_view signature) {
+  const EvpKey key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(key_bytes), key_bytes.size()),
+                   &EVP_PKEY_free);
+  return key && verifies(key.get(), nullptr, message, signature);
+}
+
+}  // namespace
+
+std::string signer_of(const Keccak256& digest, std::string_view bytes) {
+  if (bytes.size() != kCompactBytes + 1) return {};
   const auto signature = read_signature(bytes);
   if (!signature) return {};
-  const Keccak256 digest = personal_message_digest(message);
   secp256k1_pubkey key;
   if (secp256k1_ecdsa_recover(secp256k1_context_static, &key, &*signature, digest.data()) != 1) return {};
   std::array<unsigned char, 65> point{};
@@ -65,20 +72,12 @@ std::string recovered_address(std::string_view message, std::string_view bytes) 
   return eip55_address({tail, hash.size() - kAddressAt});
 }
 
-bool ed25519_verifies(std::string_view key_bytes, std::string_view message, std::string_view signature) {
-  const EvpKey key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, bytes_of(key_bytes), key_bytes.size()),
-                   &EVP_PKEY_free);
-  return key && verifies(key.get(), nullptr, message, signature);
-}
-
-}  // namespace
-
 bool is_signed_by(const Wallet& wallet, std::string_view message, std::string_view signature) {
   if (wallet.chain == ChainNamespace::solana) {
     const auto key = from_base58(wallet.address);
     return key && ed25519_verifies(*key, message, signature);
   }
-  return signature.size() == kCompactBytes + 1 && recovered_address(message, signature) == wallet.address;
+  return signer_of(personal_message_digest(message), signature) == wallet.address;
 }
 
 }  // namespace turnpike::identity

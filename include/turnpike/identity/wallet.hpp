@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "turnpike/identity/keccak256.hpp"
+
 namespace turnpike::identity {
 
 // The chains that a wallet can be of, by their namespace in CAIP-2. A wallet is the same on every chain of its
@@ -40,5 +42,9 @@ struct Wallet {
 // so that a message has one signature. Contract wallets (EIP-1271) have no key and are refused. solana: Ed25519 (RFC
 // 8032) over the message itself.
 [[nodiscard]] bool is_signed_by(const Wallet& wallet, std::string_view message, std::string_view signature);
+
+// The address whose key made a signature of secp256k1 (65 bytes: r, s and v, under the rules above) over a digest;
+// empty when none did. What is signed in other ways than a message (EIP-712) is hashed by whoever knows its form.
+[[nodiscard]] std::string signer_of(const Keccak256& digest, std::string_view signature);
 
 }  // namespace turnpike::identity
