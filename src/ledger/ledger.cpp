@@ -337,6 +337,17 @@ void Ledger::give_back(OpenHold& open, std::string_view reason) {
 
 boost::asio::awaitable<Result<Money>> Ledger::grant(AccountId account, Money amount, std::string_view note,
                                                     EntryType type) {
+  return add(account, amount, type, {}, note);
+}
+
+boost::asio::awaitable<Result<Money>> Ledger::top_up(AccountId account, Money amount, std::string_view payment_id,
+                                                     std::string_view transaction) {
+  assert(!payment_id.empty());
+  return add(account, amount, EntryType::topup, payment_id, transaction);
+}
+
+boost::asio::awaitable<Result<Money>> Ledger::add(AccountId account, Money amount, EntryType type,
+                                                  std::string_view job_id, std::string_view note) {
   OpenAccount* receiver = state_->find(account);
   if (receiver == nullptr) return refused<Money>(no_such_account());
   if (poisoned()) return refused<Money>(unavailable("Storage failed; no change is accepted."));
@@ -351,6 +362,7 @@ boost::asio::awaitable<Result<Money>> Ledger::grant(AccountId account, Money amo
     return ready(fail(Fault::invalid_request, "The balance would be too large.", "credits"));
   }
   auto entry = state_->new_entry(*receiver, type, amount);
+  entry->job_id = job_id;
   entry->note = note;
   const Money balance_after = receiver->balance;
   auto pending = state_->write_down(std::move(entry));

@@ -196,7 +196,7 @@ void CatchUp::apply(Connection& connection, std::string_view record) {
   last_entry_ = entry.id;
   const bool charged_already = !entry.job_id.empty() && is_charged(connection, entry.job_id);
   if (charged_already) {
-    spdlog::error("ledger: job {} was charged already: entry {} is left out", entry.job_id, entry.id);
+    spdlog::error("ledger: {} was settled already: entry {} is left out", entry.job_id, entry.id);
     return;
   }
   entry.balance = stored_balance(connection, entry.account) + entry.amount;
@@ -225,9 +225,17 @@ Audit audit_books(Connection& connection) {
   collect("SELECT 'hold ' || id FROM holds WHERE job_id IN (SELECT job_id FROM entries)",
           "its job was charged already");
   collect("SELECT 'job ' || job_id FROM entries WHERE job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1",
-          "charged more than once");
+          "settled more than once");
   collect("SELECT 'entry ' || id FROM entries WHERE type = 'charge' AND (amount_nanousd > 0 OR job_id IS NULL)",
           "a charge that adds credits or has no job");
+  collect(
+      "SELECT 'entry ' || e.id FROM entries e LEFT JOIN payments p ON p.id = e.job_id AND p.account_id = e.account_id "
+      "AND p.units * 1000 = e.amount_nanousd WHERE e.type = 'topup' AND p.id IS NULL",
+      "a top-up without a payment of that amount");
+  collect(
+      "SELECT 'payment ' || id FROM payments WHERE state = 'credited' AND NOT EXISTS "
+      "(SELECT 1 FROM entries WHERE job_id = payments.id)",
+      "it counts as credited, and no entry says so");
   collect("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'", "the file is damaged");
   return audit;
 }

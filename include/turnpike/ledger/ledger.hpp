@@ -67,9 +67,9 @@ struct Charge {
 struct Entry {
   std::int64_t id = 0;  // grows with time
   EntryType type = EntryType::charge;
-  Money amount;   // signed: a charge is negative
-  Money balance;  // after this entry
-  std::string job_id;
+  Money amount;        // signed: a charge is negative
+  Money balance;       // after this entry
+  std::string job_id;  // of a top-up: its payment's id
   std::string model;
   std::string basis;  // to_string(Basis); empty for anything but a charge
   TokenCounts tokens;
@@ -160,6 +160,11 @@ class Ledger {
   [[nodiscard]] boost::asio::awaitable<Result<Money>> grant(AccountId account, Money amount, std::string_view note,
                                                             EntryType type = EntryType::grant);
 
+  // Adds what a payment brought in, as grant() does. `payment_id` is unique among payments and jobs: no payment is
+  // credited twice, whatever goes wrong above. Call it once a payment. `transaction` is kept as the entry's note.
+  [[nodiscard]] boost::asio::awaitable<Result<Money>> top_up(AccountId account, Money amount,
+                                                             std::string_view payment_id, std::string_view transaction);
+
   // Opens an account with no credits. Errors: service_unavailable.
   [[nodiscard]] boost::asio::awaitable<Result<Account>> create_account(std::string_view name);
 
@@ -192,6 +197,8 @@ class Ledger {
   struct State;
   explicit Ledger(std::unique_ptr<State> state);
   void give_back(OpenHold& open, std::string_view reason);
+  boost::asio::awaitable<Result<Money>> add(AccountId account, Money amount, EntryType type, std::string_view job_id,
+                                            std::string_view note);
   std::unique_ptr<State> state_;
 };
 

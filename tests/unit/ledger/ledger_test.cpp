@@ -379,6 +379,39 @@ TEST_F(LedgerTest, a_job_is_never_charged_twice) {
   expect_right_books();
 }
 
+TEST_F(LedgerTest, a_top_up_is_an_entry_of_its_payment_and_survives_the_end_of_the_program) {
+  const storage::SqliteOptions late{.commit_delay = std::chrono::hours(1)};
+  start(late);
+  const AccountId account = account_with(0);
+  EXPECT_EQ(loop.run(ledger->top_up(account, Money::nanousd(70), "pay_1", "0xab")).value().nanousd(), 70);
+  EXPECT_EQ(loop.run(ledger->top_up(account, Money::nanousd(30), "pay_2", "0xcd")).value().nanousd(), 100);
+  EXPECT_EQ(loop.run(ledger->top_up(account, Money(), "pay_3", "0xef")).error().fault, Fault::invalid_request);
+  crash();
+  start(late);
+  EXPECT_EQ(balance(account), 100);
+  const auto entries = history(account).entries;
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_EQ(entries[1].type, EntryType::topup);
+  EXPECT_EQ(entries[1].amount.nanousd(), 70);
+  EXPECT_EQ(entries[1].job_id, "pay_1");
+  EXPECT_EQ(entries[1].note, "0xab");
+  const auto books = audit(*database).value();
+  ASSERT_EQ(books.faults.size(), 2U);
+  EXPECT_EQ(books.faults[0], "entry 1: a top-up without a payment of that amount");
+}
+
+TEST_F(LedgerTest, a_payment_is_never_credited_twice) {
+  start();
+  const AccountId account = account_with(0);
+  EXPECT_TRUE(loop.run(ledger->top_up(account, Money::nanousd(70), "pay_1", "0xab")));
+  std::ignore = loop.run(ledger->top_up(account, Money::nanousd(70), "pay_1", "0xab"));
+  history(account);
+  EXPECT_TRUE(ledger->poisoned()) << "memory is wrong, so nothing more is sold";
+  crash();
+  start();
+  EXPECT_EQ(balance(account), 70);
+}
+
 TEST_F(LedgerTest, a_full_write_queue_refuses_holds_and_never_captures) {
   limits.max_open_holds = 2;
   start();
