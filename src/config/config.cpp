@@ -12,6 +12,7 @@
 
 #include "check.hpp"
 #include "turnpike/base/decimal.hpp"
+#include "turnpike/base/encoding.hpp"
 
 namespace turnpike::config {
 namespace {
@@ -149,18 +150,20 @@ std::string read_secret_file(const std::string& file, std::string_view pointer, 
   return secret;
 }
 
-std::string read_secret(const Json& from, const std::string& pointer, Report& report) {
-  const std::string variable = text(from, "api_key_env");
-  const std::string file = text(from, "api_key_file");
+// What the member NAME_env or NAME_file of `from`, which is at `pointer`, stands for.
+std::string read_secret(const Json& from, const std::string& pointer, const std::string& name, Report& report) {
+  const std::string variable = text(from, (name + "_env").c_str());
+  const std::string file = text(from, (name + "_file").c_str());
+  const std::string at = pointer + "/" + name;
   if (!variable.empty() && !file.empty()) {
-    report.add(pointer + "/api_key_file", "either api_key_env or api_key_file", "both");
+    report.add(at + "_file", "either " + name + "_env or " + name + "_file", "both");
     return {};
   }
-  if (!file.empty()) return read_secret_file(file, pointer + "/api_key_file", report);
+  if (!file.empty()) return read_secret_file(file, at + "_file", report);
   if (variable.empty()) return {};
   const char* value = std::getenv(variable.c_str());  // NOLINT(concurrency-mt-unsafe): nothing sets variables
   if (value == nullptr || *value == '\0') {
-    report.add(pointer + "/api_key_env", "an environment variable that is set", "none named " + variable);
+    report.add(at + "_env", "an environment variable that is set", "none named " + variable);
     return {};
   }
   return value;
@@ -174,7 +177,7 @@ Node read_node(const Json& from, const std::string& pointer, Report& report) {
             .capacity = count(from, "capacity"),
             .engine = read_engine(text(from, "engine")),
             .pool = text(from, "pool"),
-            .api_key = read_secret(from, pointer, report),
+            .api_key = read_secret(from, pointer, "api_key", report),
             .weight = from.at("weight").get<std::uint32_t>(),
             .probe_path = text(from, "probe_path")};
   for (const auto& [id, name] : from.at("model_names").items()) {
@@ -217,14 +220,43 @@ std::vector<Tier> read_tiers(const Json& from, const Json& written) {
   return tiers;
 }
 
-std::optional<Topup> read_topup(const Json& from) {
+PaymentNetwork read_payment_network(const Json& from) {
+  return {.name = text(from, "name"),
+          .chain_id = from.at("chain_id").get<std::uint64_t>(),
+          .asset = text(from, "asset"),
+          .asset_name = text(from, "asset_name"),
+          .asset_version = text(from, "asset_version"),
+          .rpc_url = without_slash(text(from, "rpc_url"))};
+}
+
+std::optional<Payments> read_payments(const Json& from, Report& report) {
   if (from.is_null()) return std::nullopt;
-  return Topup{.facilitator = without_slash(text(from, "facilitator")),
-               .network = text(from, "network"),
-               .asset = text(from, "asset"),
-               .asset_name = text(from, "asset_name"),
-               .asset_version = text(from, "asset_version"),
-               .pay_to = text(from, "pay_to")};
+  Payments payments{.pay_to = text(from, "pay_to"),
+                    .facilitator = without_slash(text(from, "facilitator")),
+                    .facilitator_key = read_secret(from, "/payments", "facilitator_key", report),
+                    .ca_file = text(from, "ca_file"),
+                    .networks = {},
+                    .min_nanousd = nanousd(from, "min_usd"),
+                    .max_nanousd = nanousd(from, "max_usd"),
+                    .max_timeout = std::chrono::seconds(count(from, "max_timeout_secs")),
+                    .max_validity = std::chrono::seconds(count(from, "max_validity_secs")),
+                    .verify_timeout = millis(from, "verify_timeout_ms"),
+                    .settle_timeout = millis(from, "settle_timeout_ms"),
+                    .rpc_timeout = millis(from, "rpc_timeout_ms"),
+                    .rpc_log_blocks = count(from, "rpc_log_blocks"),
+                    .answer_timeout = millis(from, "answer_timeout_ms"),
+                    .first_retry = millis(from, "first_retry_ms"),
+                    .max_retry = millis(from, "max_retry_ms"),
+                    .max_answer_bytes = count(from, "max_answer_bytes"),
+                    .max_header_bytes = count(from, "max_header_bytes"),
+                    .max_body_bytes = count(from, "max_body_bytes"),
+                    .max_open = count(from, "max_open"),
+                    .max_open_per_account = count(from, "max_open_per_account")};
+  for (const Json& network : from.at("networks")) payments.networks.push_back(read_payment_network(network));
+  if (!payments.ca_file.empty() && !std::ifstream(payments.ca_file)) {
+    report.add("/payments/ca_file", "a file that can be read", from.at("ca_file").dump());
+  }
+  return payments;
 }
 
 std::optional<Tls> read_tls(const Json& from, Report& report) {
@@ -276,7 +308,7 @@ Config read(const Json& from, const Json& written, Report& report) {
     config.nodes.push_back(read_node(node, "/nodes/" + std::to_string(config.nodes.size()), report));
   }
   config.tiers = read_tiers(from.at("tiers"), written);
-  config.topup = read_topup(from.at("topup"));
+  config.payments = read_payments(from.at("payments"), report);
   config.channels = from.at("channels").get<std::vector<std::string>>();
   config.webhooks.allow_private_targets = from.at("webhooks").at("allow_private_targets").get<bool>();
   return config;
@@ -317,6 +349,41 @@ void check_nodes(const Config& config, Report& report) {
     if (!node.probe_path.empty() && !node.probe_path.starts_with('/')) {
       report.add(pointer + "/probe_path", "a path that begins with /", "\"" + node.probe_path + "\"");
     }
+  }
+}
+
+// "0x" and 40 hex digits; the checksum is for who knows Keccak.
+bool is_address(std::string_view text) {
+  return text.size() == 42 && text.starts_with("0x") && from_hex(text.substr(2));
+}
+
+void check_payments(const Payments& payments, std::size_t max_head_bytes, Report& report) {
+  constexpr std::int64_t kMostNanousd = 1'000'000'000'000'000;
+  const std::string address = "an address, as 0x and 40 hex digits";
+  if (!is_address(payments.pay_to)) report.add("/payments/pay_to", address, "\"" + payments.pay_to + "\"");
+  if (payments.networks.empty()) report.add("/payments/networks", "at least one", "none");
+  std::set<std::string_view> names;
+  std::set<std::uint64_t> chains;
+  for (std::size_t i = 0; i < payments.networks.size(); ++i) {
+    const PaymentNetwork& network = payments.networks[i];
+    const std::string pointer = "/payments/networks/" + std::to_string(i);
+    if (!is_address(network.asset)) report.add(pointer + "/asset", address, "\"" + network.asset + "\"");
+    if (!names.insert(network.name).second) report.add(pointer + "/name", "a name of its own", network.name + " again");
+    if (!chains.insert(network.chain_id).second) {
+      report.add(pointer + "/chain_id", "a chain of its own", std::to_string(network.chain_id) + " again");
+    }
+  }
+  if (payments.min_nanousd == 0) report.add("/payments/min_usd", "more than zero", "zero");
+  if (payments.max_nanousd < payments.min_nanousd || payments.max_nanousd > kMostNanousd) {
+    report.add("/payments/max_usd", "payments.min_usd to 1000000", "another amount");
+  }
+  if (payments.max_validity < payments.max_timeout) {
+    report.add("/payments/max_validity_secs", "at least payments.max_timeout_secs",
+               std::to_string(payments.max_validity.count()));
+  }
+  if (payments.max_header_bytes >= max_head_bytes) {
+    report.add("/payments/max_header_bytes", "less than http.max_head_bytes",
+               std::to_string(payments.max_header_bytes));
   }
 }
 
@@ -412,6 +479,7 @@ std::expected<Config, Faults> parse(std::string_view text, std::string_view name
   check_models(config, report);
   check_nodes(config, report);
   check_limits(config, report);
+  if (config.payments) check_payments(*config.payments, config.http.max_head_bytes, report);
   if (!report.empty()) return std::unexpected(report.take());
   return config;
 }
@@ -454,7 +522,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/keys", now.keys == next.keys);
   same("/signatures", now.signatures == next.signatures);
   same("/log/format", now.log.format == next.log.format);
-  same("/topup", now.topup == next.topup);
+  same("/payments", now.payments == next.payments);
   same("/channels", now.channels == next.channels);
   same("/webhooks", now.webhooks == next.webhooks);
   return report.take();

@@ -124,14 +124,40 @@ struct Tier {
   bool operator==(const Tier&) const = default;
 };
 
-struct Topup {
-  std::string facilitator = {};
-  std::string network = {};
-  std::string asset = {};
+// A chain that payments are taken on, and its token.
+struct PaymentNetwork {
+  std::string name = {};  // "base"
+  std::uint64_t chain_id = 0;
+  std::string asset = {};  // an address: "0x" and 40 hex digits
   std::string asset_name = {};
   std::string asset_version = {};
-  std::string pay_to = {};
-  bool operator==(const Topup&) const = default;
+  std::string rpc_url = {};  // empty: none
+  bool operator==(const PaymentNetwork&) const = default;
+};
+
+struct Payments {
+  std::string pay_to = {};  // an address
+  std::string facilitator = {};
+  std::string facilitator_key = {};  // the secret itself; empty: none. Never logged.
+  std::string ca_file = {};          // empty: the system's
+  std::vector<PaymentNetwork> networks = {};
+  std::int64_t min_nanousd = 0;
+  std::int64_t max_nanousd = 0;
+  std::chrono::seconds max_timeout{};   // max_timeout_secs
+  std::chrono::seconds max_validity{};  // max_validity_secs
+  Milliseconds verify_timeout{};
+  Milliseconds settle_timeout{};
+  Milliseconds rpc_timeout{};
+  std::uint64_t rpc_log_blocks = 0;
+  Milliseconds answer_timeout{};
+  Milliseconds first_retry{};
+  Milliseconds max_retry{};
+  std::size_t max_answer_bytes = 0;
+  std::size_t max_header_bytes = 0;
+  std::size_t max_body_bytes = 0;
+  std::size_t max_open = 0;
+  std::size_t max_open_per_account = 0;
+  bool operator==(const Payments&) const = default;
 };
 
 struct Relay {
@@ -236,7 +262,7 @@ struct Config {
   std::vector<Model> models = {};
   std::vector<Node> nodes = {};
   std::vector<Tier> tiers = {};  // the five built-in ones, as the file changed them, and its own
-  std::optional<Topup> topup = {};
+  std::optional<Payments> payments = {};
   std::vector<std::string> channels = {};
   Webhooks webhooks = {};
   bool operator==(const Config&) const = default;

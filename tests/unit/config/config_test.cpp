@@ -41,7 +41,7 @@ TEST(Config, an_empty_file_gives_the_defaults) {
   EXPECT_EQ(config.scheduler.queue_limit, 1024U);
   EXPECT_EQ(config.ledger.hold_journal_delay, Milliseconds(1000));
   EXPECT_EQ(config.log.level, "info");
-  EXPECT_FALSE(config.topup);
+  EXPECT_FALSE(config.payments);
   EXPECT_EQ(config.channels, (std::vector<std::string>{"general", "requests"}));
   ASSERT_EQ(config.tiers.size(), 5U);
   EXPECT_EQ(config.tiers[0].requests_per_minute, 10U);
@@ -108,6 +108,44 @@ TEST(Config, members_that_must_agree_are_checked_together) {
                             "f.json: /nodes/1/models: expected at least one model, got none",
                             "f.json: /admin/listen: expected another address than listen, got \"127.0.0.1:7545\"",
                             "f.json: /relay/default_timeout_secs: expected at most relay.max_timeout_secs, got 700"}));
+}
+
+TEST(Config, payments_are_read_and_what_must_agree_in_them_is_checked) {
+  ASSERT_EQ(::setenv("TURNPIKE_TEST_KEY", "from-env", 1), 0);  // NOLINT(concurrency-mt-unsafe)
+  const auto with = [](const std::string& members) {
+    return parse(R"({"payments": {"facilitator": "https://f.example/x/", )" + members + "}}", "f.json");
+  };
+  const std::string address = "0x2222222222222222222222222222222222222222";
+  const std::string good = R"("pay_to": ")" + address + R"(", "facilitator_key_env": "TURNPIKE_TEST_KEY",
+    "networks": [{"name": "base", "chain_id": 8453, "asset": ")" +
+                           address + R"("}], )";
+  const auto config = with(good + R"("min_usd": "0.5")");
+  ASSERT_TRUE(config) << config.error().front();
+  EXPECT_EQ(config->payments->facilitator, "https://f.example/x");
+  EXPECT_EQ(config->payments->facilitator_key, "from-env");
+  EXPECT_EQ(config->payments->min_nanousd, 500'000'000);
+  EXPECT_EQ(config->payments->max_nanousd, 1'000'000'000'000);
+  EXPECT_EQ(config->payments->networks.at(0).chain_id, 8453U);
+  EXPECT_EQ(config->payments->networks.at(0).asset_name, "USD Coin");
+  EXPECT_EQ(config->payments->networks.at(0).rpc_url, "");
+
+  const auto network = R"({"name": "base", "chain_id": 8453, "asset": "0x12"})";
+  EXPECT_EQ(with(R"("pay_to": "me", "min_usd": "0", "max_usd": "1000001", "max_validity_secs": 60,
+    "max_header_bytes": 16384, "ca_file": "/nowhere", "networks": [)" +
+                 std::string(network) + ", " + network + "]")
+                .error(),
+            (Faults{"f.json: /payments/ca_file: expected a file that can be read, got \"/nowhere\"",
+                    "f.json: /payments/pay_to: expected an address, as 0x and 40 hex digits, got \"me\"",
+                    "f.json: /payments/networks/0/asset: expected an address, as 0x and 40 hex digits, got \"0x12\"",
+                    "f.json: /payments/networks/1/asset: expected an address, as 0x and 40 hex digits, got \"0x12\"",
+                    "f.json: /payments/networks/1/name: expected a name of its own, got base again",
+                    "f.json: /payments/networks/1/chain_id: expected a chain of its own, got 8453 again",
+                    "f.json: /payments/min_usd: expected more than zero, got zero",
+                    "f.json: /payments/max_usd: expected payments.min_usd to 1000000, got another amount",
+                    "f.json: /payments/max_validity_secs: expected at least payments.max_timeout_secs, got 60",
+                    "f.json: /payments/max_header_bytes: expected less than http.max_head_bytes, got 16384"}));
+  EXPECT_EQ(with(R"("pay_to": ")" + address + R"(", "networks": [])").error(),
+            Faults{"f.json: /payments/networks: expected at least one, got none"});
 }
 
 TEST(Config, what_is_no_json_says_where) {
