@@ -50,7 +50,11 @@ class EthereumKey {
   [[nodiscard]] std::string sign(std::string_view message) const {
     const std::string text =
         std::string("\x19").append("Ethereum Signed Message:\n").append(std::to_string(message.size())).append(message);
-    const std::string digest = keccak256_of(text);
+    return sign_digest(keccak256_of(text));
+  }
+
+  // r, s and 27 or 28 over 32 bytes.
+  [[nodiscard]] std::string sign_digest(const std::string& digest) const {
     secp256k1_ecdsa_recoverable_signature signature;
     if (secp256k1_ecdsa_sign_recoverable(context_.get(), &signature, bytes_in(std::string_view(digest)),
                                          bytes_in(std::string_view(secret_)), nullptr, nullptr) != 1) {
