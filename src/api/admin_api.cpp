@@ -116,6 +116,10 @@ Result<KeyWish> read_key_wish(const Body& body, const dialect::Dialects& dialect
   return wish;
 }
 
+json or_null(const std::string& text) {
+  return text.empty() ? json(nullptr) : json(text);
+}
+
 std::string_view state_of(const scheduler::Node& node, Instant now) {
   if (node.draining()) return "draining";
   if (!node.probe_ok()) return "dead";
@@ -126,14 +130,15 @@ std::string_view state_of(const scheduler::Node& node, Instant now) {
 
 AdminApi::AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys,
                    const dialect::Dialects& dialects, const Tiers& tiers, scheduler::NodeRegistry& nodes,
-                   const Clock& clock)
+                   const Clock& clock, payments::TopUp* top_up)
     : token_(std::move(token)),
       ledger_(ledger),
       keys_(keys),
       dialects_(dialects),
       tiers_(tiers),
       nodes_(nodes),
-      clock_(clock) {}
+      clock_(clock),
+      top_up_(top_up) {}
 
 void AdminApi::add_routes(http::Router& router) {
   using http::Verb;
@@ -147,6 +152,9 @@ void AdminApi::add_routes(http::Router& router) {
   route(router, Verb::get, "/admin/credits/history", &AdminApi::history);
   route(router, Verb::get, "/admin/nodes", &AdminApi::list_nodes);
   route(router, Verb::post, "/admin/nodes/{id}/drain", &AdminApi::drain_node);
+  if (top_up_ == nullptr) return;
+  route(router, Verb::get, "/admin/payments", &AdminApi::list_payments);
+  route(router, Verb::post, "/admin/payments/{id}/resolve", &AdminApi::resolve_payment);
 }
 
 void AdminApi::route(http::Router& router, http::Verb verb, std::string_view path, Work work) {
@@ -346,6 +354,48 @@ AdminApi::Answer AdminApi::drain_node(const http::Request& request) {
   if (node == nullptr) co_return fail(Fault::not_found, "there is no such node");
   nodes_.drain(*node, *on);
   co_return json{{"id", node->id()}, {"state", state_of(*node, clock_.now())}, {"in_flight", node->in_flight()}};
+}
+
+AdminApi::Answer AdminApi::list_payments(const http::Request& request) {
+  constexpr std::size_t kMostPayments = 200;
+  const auto found = co_await top_up_->list(request.query_value("all") == "true", kMostPayments);
+  if (!found) co_return std::unexpected(found.error());
+  json data = json::array();
+  for (const auto& payment : *found) {
+    const auto* account = ledger_.find(payment.account);
+    data.push_back({{"payment_id", payment.id},
+                    {"account_id", account == nullptr ? json(nullptr) : json(account->public_id)},
+                    {"state", payments::to_string(payment.state)},
+                    {"amount_usdc", payments::money_of(payment.units).to_usdc()},
+                    {"network", payment.key.network},
+                    {"asset", payment.key.asset},
+                    {"payer", payment.key.payer},
+                    {"nonce", payment.key.nonce},
+                    {"valid_before", time_text(WallTime(std::chrono::seconds(payment.valid_before)))},
+                    {"reason", or_null(payment.reason)},
+                    {"tx", or_null(payment.transaction)},
+                    {"created_at", time_text(payment.created_at)},
+                    {"closed_at", time_or_null(payment.closed_at)}});
+  }
+  co_return json{{"object", "list"}, {"data", std::move(data)}};
+}
+
+AdminApi::Answer AdminApi::resolve_payment(const http::Request& request) {
+  const std::string id = request.parameters.at(0);
+  const auto body = Body::read(request);
+  if (!body) co_return std::unexpected(body.error());
+  const auto transaction = body->text("tx");
+  const auto refused = body->flag("refused", false);
+  if (!transaction) co_return std::unexpected(transaction.error());
+  if (!refused) co_return std::unexpected(refused.error());
+  if (transaction->empty() != *refused) {
+    co_return fail(Fault::invalid_request, "either tx, or refused: true", "tx");
+  }
+  const auto outcome = co_await top_up_->resolve(id, *transaction);
+  if (!outcome) co_return std::unexpected(outcome.error());
+  const bool credited = outcome->kind == payments::Outcome::Kind::credited;
+  co_return json{
+      {"payment_id", id}, {"state", credited ? "credited" : "refused"}, {"tx", or_null(outcome->transaction)}};
 }
 
 }  // namespace turnpike::api

@@ -39,17 +39,22 @@ json render_balance(const ledger::Ledger& ledger, ledger::AccountId account) {
 json render_history(const ledger::HistoryPage& page) {
   json data = json::array();
   for (const auto& entry : page.entries) {
+    const bool topup = entry.type == ledger::EntryType::topup;
     json row = {{"id", "txn_" + std::to_string(entry.id)},
                 {"type", ledger::to_string(entry.type)},
                 {"amount_usdc", entry.amount.to_usdc()},
                 {"balance_usdc", entry.balance.to_usdc()},
-                {"job_id", or_null(entry.job_id)},
+                {"job_id", topup ? json(nullptr) : or_null(entry.job_id)},
                 {"model", or_null(entry.model)},
                 {"basis", or_null(entry.basis)},
                 {"created_at", rfc3339(entry.created_at.time_since_epoch().count())}};
     if (entry.type == ledger::EntryType::charge) {
       row["usage"] = {{"prompt_tokens", entry.tokens.prompt}, {"completion_tokens", entry.tokens.completion}};
       row["node_id"] = or_null(entry.node_id);
+    }
+    if (topup) {
+      row["payment_id"] = or_null(entry.job_id);
+      row["tx_hash"] = or_null(entry.note);
     }
     data.push_back(std::move(row));
   }

@@ -163,4 +163,29 @@ int drain_node(const AdminCommand& command, const std::string& id, bool undo) {
   });
 }
 
+int list_payments(const AdminCommand& command, bool all) {
+  return ask(command, "GET", all ? "/admin/payments?all=true" : "/admin/payments", nullptr, [&](const json& answer) {
+    print_rows(command.output,
+               {{"PAYMENT", "payment_id"},
+                {"STATE", "state"},
+                {"AMOUNT (USD)", "amount_usdc"},
+                {"ACCOUNT", "account_id"},
+                {"NETWORK", "network"},
+                {"PAYER", "payer"},
+                {"NONCE", "nonce"},
+                {"SHOWN", "created_at"},
+                {"VALID BEFORE", "valid_before"},
+                {"TRANSACTION", "tx"},
+                {"REASON", "reason"}},
+               answer.at("data"));
+  });
+}
+
+int resolve_payment(const AdminCommand& command, const std::string& id, const std::string& tx, bool refused) {
+  const json body = refused ? json{{"refused", true}} : json{{"tx", tx}};
+  return ask(command, "POST", "/admin/payments/" + url_encoded(id) + "/resolve", body, [&](const json& answer) {
+    print_one(command.output, {{"Payment", "payment_id"}, {"State", "state"}, {"Transaction", "tx"}}, answer);
+  });
+}
+
 }  // namespace turnpike::app

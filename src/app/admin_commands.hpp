@@ -1,4 +1,4 @@
-// keys, credits, nodes: commands that ask a running gateway. Each returns the exit code.
+// keys, credits, nodes, payments: commands that ask a running gateway. Each returns the exit code.
 #pragma once
 
 #include <string>
@@ -36,5 +36,8 @@ int show_balance(const AdminCommand& command, const std::string& account);
 int show_history(const AdminCommand& command, const std::string& account, int limit, const std::string& cursor);
 int list_nodes(const AdminCommand& command);
 int drain_node(const AdminCommand& command, const std::string& id, bool undo);
+int list_payments(const AdminCommand& command, bool all);
+// `tx` brought the money; or `refused`: none came.
+int resolve_payment(const AdminCommand& command, const std::string& id, const std::string& tx, bool refused);
 
 }  // namespace turnpike::app

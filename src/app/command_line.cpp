@@ -30,7 +30,10 @@ struct Arguments {
   std::string cursor;
   std::string file;
   int limit = kDefaultHistory;
+  std::string tx;
   bool undo = false;
+  bool all = false;
+  bool refused = false;
   bool as_json = false;
 };
 
@@ -129,6 +132,23 @@ void add_nodes(CLI::App& app, Arguments& arguments) {
   drain->add_flag("--undo", arguments.undo, "Send requests to it again");
 }
 
+void add_payments(CLI::App& app, Arguments& arguments) {
+  CLI::App* payments = add_group(app, "payments", "Top-ups by x402");
+  CLI::App* list = add(*payments, "list", "Payments that are not settled, newest first", arguments,
+                       [&arguments] { return list_payments(arguments.admin, arguments.all); });
+  add_place(*list, arguments);
+  list->add_flag("--all", arguments.all, "Credited and refused ones too");
+  CLI::App* resolve =
+      add(*payments, "resolve", "Close a payment that cannot be settled by itself", arguments,
+          [&arguments] { return resolve_payment(arguments.admin, arguments.id, arguments.tx, arguments.refused); });
+  add_place(*resolve, arguments);
+  resolve->add_option("ID", arguments.id, "The payment's id, as `payments list` shows it")->required();
+  CLI::Option_group* how = resolve->add_option_group("How");
+  how->add_option("--tx", arguments.tx, "The transaction that brought the money: it is credited");
+  how->add_flag("--refused", arguments.refused, "No money came: it is not");
+  how->require_option(1);
+}
+
 void add_local(CLI::App& app, Arguments& arguments) {
   CLI::App* config = add_group(app, "config", "The configuration");
   CLI::App* check = add(*config, "check", "Tell every fault of a file", arguments,
@@ -153,6 +173,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   add_keys(app, arguments);
   add_credits(app, arguments);
   add_nodes(app, arguments);
+  add_payments(app, arguments);
   add_local(app, arguments);
   try {
     app.parse(argc, argv);

@@ -129,6 +129,60 @@ api::TokenLimits token_limits(const config::Config& config) {
           .lifetime = config.keys.token_lifetime};
 }
 
+payments::FacilitatorPlace facilitator_place(const config::Payments& payments) {
+  return {.url = payments.facilitator,
+          .bearer = payments.facilitator_key,
+          .ca_file = payments.ca_file,
+          .verify_timeout = payments.verify_timeout,
+          .settle_timeout = payments.settle_timeout,
+          .max_answer_bytes = payments.max_answer_bytes};
+}
+
+payments::ChainPlace chain_place(const config::Payments& payments, const std::string& url) {
+  return {.url = url,
+          .ca_file = payments.ca_file,
+          .timeout = payments.rpc_timeout,
+          .log_blocks = payments.rpc_log_blocks,
+          .max_answer_bytes = payments.max_answer_bytes};
+}
+
+Result<payments::TopUpRules> top_up_rules(const config::Payments& payments, const std::string& public_url) {
+  const auto address = [](const std::string& text, const std::string& member) -> Result<std::string> {
+    if (auto good = payments::parse_address(text)) return *std::move(good);
+    return fail(Fault::invalid_request, member + ": the checksum of " + text + " is wrong (EIP-55)");
+  };
+  const auto pay_to = address(payments.pay_to, "payments.pay_to");
+  if (!pay_to) return std::unexpected(pay_to.error());
+  payments::TopUpRules rules{.terms = {.networks = {},
+                                       .pay_to = *pay_to,
+                                       .resource = public_url + "/v1/credits/topup",
+                                       .max_timeout = payments.max_timeout,
+                                       .max_validity = payments.max_validity},
+                             .answer_timeout = payments.answer_timeout,
+                             .confirm_timeout = payments.settle_timeout,
+                             .first_retry = payments.first_retry,
+                             .max_retry = payments.max_retry,
+                             .max_open = payments.max_open,
+                             .max_open_per_account = payments.max_open_per_account};
+  for (const auto& from : payments.networks) {
+    const auto asset = address(from.asset, "payments.networks: asset");
+    if (!asset) return std::unexpected(asset.error());
+    rules.terms.networks.push_back({.name = from.name,
+                                    .chain_id = from.chain_id,
+                                    .asset = *asset,
+                                    .asset_name = from.asset_name,
+                                    .asset_version = from.asset_version});
+  }
+  return rules;
+}
+
+api::TopUpLimits top_up_limits(const config::Payments& payments) {
+  return {.least = ledger::Money::nanousd(payments.min_nanousd),
+          .most = ledger::Money::nanousd(payments.max_nanousd),
+          .max_header_bytes = payments.max_header_bytes,
+          .max_body_bytes = payments.max_body_bytes};
+}
+
 std::vector<inference::Model> models_of(const config::Config& config) {
   using ledger::Money;
   std::vector<inference::Model> models;

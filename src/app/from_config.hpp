@@ -6,6 +6,7 @@
 #include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/guard.hpp"
 #include "turnpike/api/token_api.hpp"
+#include "turnpike/api/topup_api.hpp"
 #include "turnpike/config/config.hpp"
 #include "turnpike/http/limits.hpp"
 #include "turnpike/identity/access_tokens.hpp"
@@ -14,6 +15,9 @@
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
 #include "turnpike/ledger/ledger.hpp"
+#include "turnpike/payments/chain.hpp"
+#include "turnpike/payments/facilitator.hpp"
+#include "turnpike/payments/top_up.hpp"
 #include "turnpike/relay/prober.hpp"
 #include "turnpike/relay/relay.hpp"
 #include "turnpike/scheduler/scheduler.hpp"
@@ -34,6 +38,12 @@ identity::KeyRules key_rules(const config::Config& config);
 identity::TokenTerms token_terms(const config::Config& config);
 identity::SignatureTerms signature_terms(const config::Config& config);
 api::TokenLimits token_limits(const config::Config& config);
+
+payments::FacilitatorPlace facilitator_place(const config::Payments& payments);
+payments::ChainPlace chain_place(const config::Payments& payments, const std::string& url);
+// Error: invalid_request when an address has a wrong checksum (EIP-55).
+Result<payments::TopUpRules> top_up_rules(const config::Payments& payments, const std::string& public_url);
+api::TopUpLimits top_up_limits(const config::Payments& payments);
 
 std::vector<inference::Model> models_of(const config::Config& config);
 std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config);

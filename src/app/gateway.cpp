@@ -6,6 +6,7 @@
 #include <boost/asio/ssl/context.hpp>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -18,6 +19,7 @@
 #include "turnpike/api/models_api.hpp"
 #include "turnpike/api/status_api.hpp"
 #include "turnpike/api/token_api.hpp"
+#include "turnpike/api/topup_api.hpp"
 #include "turnpike/base/pause.hpp"
 #include "turnpike/base/task_group.hpp"
 #include "turnpike/http/listener.hpp"
@@ -26,6 +28,7 @@
 #include "turnpike/identity/wallet_accounts.hpp"
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
+#include "turnpike/payments/top_up.hpp"
 #include "turnpike/relay/prober.hpp"
 #include "turnpike/relay/relay.hpp"
 #include "turnpike/storage/sqlite.hpp"
@@ -68,6 +71,7 @@ std::string_view route_name(const http::Request& request) {
                                          "/v1/models",
                                          "/v1/credits/balance",
                                          "/v1/credits/history",
+                                         "/v1/credits/topup",
                                          "/v1/auth/challenge",
                                          "/v1/auth/wallet",
                                          "/v1/auth/token",
@@ -94,6 +98,7 @@ struct Gateway::Parts {
       : loop(io), config(std::move(from)), dialects(std::move(loaded_dialects)), database(std::move(opened_database)) {}
 
   Result<void> open_money();
+  Result<void> open_payments();
   Result<void> open_listeners();
   void add_routes();
   void add_metrics();
@@ -116,6 +121,10 @@ struct Gateway::Parts {
   std::unique_ptr<identity::RequestSignatures> signatures;
   std::unique_ptr<identity::WalletAccounts> wallets;
   std::optional<identity::WalletLogin> wallet_login;
+  // How money comes in; none without `payments` in the configuration.
+  std::unique_ptr<payments::Facilitator> facilitator;
+  std::map<std::string, std::unique_ptr<payments::Chain>, std::less<>> chains;  // by their networks' names
+  std::unique_ptr<payments::TopUp> top_up;
   // What is sold, to whom, how much of it.
   inference::Catalogue catalogue;
   api::Tiers tiers;
@@ -134,6 +143,7 @@ struct Gateway::Parts {
   std::optional<api::ChatApi> chat;
   std::optional<api::ModelsApi> models;
   std::optional<api::CreditsApi> credits;
+  std::optional<api::TopUpApi> top_up_route;
   std::optional<api::AuthApi> auth;
   std::optional<api::KeysApi> key_routes;
   std::optional<api::TokenApi> token_routes;
@@ -172,6 +182,32 @@ Result<void> Gateway::Parts::open_money() {
   return {};
 }
 
+Result<void> Gateway::Parts::open_payments() {
+  if (!config.payments) return {};
+  const config::Payments& settings = *config.payments;
+  auto rules = top_up_rules(settings, config.network.public_url);
+  if (!rules) return std::unexpected(std::move(rules.error()));
+  try {
+    facilitator = payments::make_http_facilitator(loop.get_executor(), deadlines, facilitator_place(settings));
+    for (const auto& network : settings.networks) {
+      if (network.rpc_url.empty()) continue;
+      chains[network.name] =
+          payments::make_http_chain(loop.get_executor(), deadlines, chain_place(settings, network.rpc_url));
+    }
+  } catch (const std::exception& error) {
+    return fail(Fault::internal_error, std::string("payments: ") + error.what());
+  }
+  const auto chain_of = [this](const payments::Network& network) {
+    const auto found = chains.find(network.name);
+    return found == chains.end() ? nullptr : found->second.get();
+  };
+  auto opened = payments::TopUp::open(loop.get_executor(), deadlines, tasks, *database, *ledger, *facilitator, chain_of,
+                                      *std::move(rules));
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  top_up = *std::move(opened);
+  return {};
+}
+
 void Gateway::Parts::apply(const config::Config& next) {
   catalogue.assign(models_of(next));
   tiers = tiers_of(next);
@@ -193,6 +229,10 @@ void Gateway::Parts::add_routes() {
   models->add_routes(router);
   credits.emplace(*guard, *ledger);
   credits->add_routes(router);
+  if (top_up) {
+    top_up_route.emplace(*guard, *top_up, *ledger, clock, top_up_limits(*config.payments));
+    top_up_route->add_routes(router);
+  }
   auth.emplace(*guard, *wallet_login, *wallets, *keys, *ledger, dialects, clock, auth_limits(config));
   auth->add_routes(router);
   key_routes.emplace(*guard, *keys, dialects, clock, config.keys.max_body_bytes);
@@ -204,7 +244,7 @@ void Gateway::Parts::add_routes() {
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
   state->add_routes(router, true);
   admin.emplace(admin_token(fs::path(config.data_dir) / "admin.token"), *ledger, *keys, dialects, tiers, registry,
-                clock);
+                clock, top_up.get());
   admin->add_routes(admin_router);
   state->add_routes(admin_router, true);
 }
@@ -231,6 +271,13 @@ void Gateway::Parts::add_metrics() {
     count("turnpike_captures_total", "Charges", money.captures);
     count("turnpike_releases_total", "Holds given back", money.releases);
     count("turnpike_insufficient_credits_total", "Requests refused for want of credits", money.refusals);
+    if (top_up) {
+      const auto payments = top_up->stats();
+      gauge("turnpike_payments_pending", "Payments written down and not settled",
+            static_cast<double>(payments.pending));
+      count("turnpike_payments_credited_total", "Top-ups", payments.credited);
+      count("turnpike_payments_refused_total", "Payments refused", payments.refused);
+    }
     gauge("turnpike_storage_waiting", "Writes waiting for their commit", static_cast<double>(database->waiting()));
     gauge("turnpike_storage_poisoned", "1 after a commit failed", ledger->poisoned() ? 1 : 0);
     const auto line = scheduler.stats();
@@ -325,6 +372,7 @@ Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::C
   if (!database) return std::unexpected(std::move(database.error()));
   auto parts = std::make_unique<Parts>(loop, std::move(config), *std::move(database), *std::move(dialects));
   if (auto opened = parts->open_money(); !opened) return std::unexpected(std::move(opened.error()));
+  if (auto opened = parts->open_payments(); !opened) return std::unexpected(std::move(opened.error()));
   parts->apply(parts->config);
   parts->add_routes();
   parts->add_metrics();
@@ -338,6 +386,7 @@ void Gateway::start() {
   const auto stop = parts_->tasks.stop_token();
   parts_->tasks.spawn("node probes", parts_->prober.run(stop));
   parts_->tasks.spawn("hold journal", parts_->journal_holds(stop));
+  if (parts_->top_up) parts_->top_up->start();
   parts_->tasks.spawn("key use journal", parts_->journal_key_use(stop));
   // Tools on this machine find a gateway with port 0 here.
   write_whole(fs::path(parts_->config.data_dir) / "listening.json",

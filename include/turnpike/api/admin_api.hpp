@@ -13,6 +13,7 @@
 #include "turnpike/http/router.hpp"
 #include "turnpike/identity/key_ring.hpp"
 #include "turnpike/ledger/ledger.hpp"
+#include "turnpike/payments/top_up.hpp"
 #include "turnpike/scheduler/registry.hpp"
 
 namespace turnpike::api {
@@ -27,15 +28,18 @@ namespace turnpike::api {
 // GET    /admin/credits/history     ?account=&limit=&cursor=
 // GET    /admin/nodes
 // POST   /admin/nodes/{id}/drain    {drain?: true}
+// GET    /admin/payments            ?all=true
+// POST   /admin/payments/{id}/resolve {tx} or {refused: true}
 //
 // Credits are decimal strings, scopes one string separated by spaces, times RFC 3339 in UTC.
 //
 // Loop thread only.
 class AdminApi {
  public:
-  // `token` is what the operator must present as `Authorization: Bearer`.
+  // `token` is what the operator must present as `Authorization: Bearer`. `top_up`: nullptr where there are no
+  // payments.
   AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys, const dialect::Dialects& dialects,
-           const Tiers& tiers, scheduler::NodeRegistry& nodes, const Clock& clock);
+           const Tiers& tiers, scheduler::NodeRegistry& nodes, const Clock& clock, payments::TopUp* top_up = nullptr);
   void add_routes(http::Router& router);
 
   using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
@@ -54,6 +58,8 @@ class AdminApi {
   Answer history(const http::Request& request);
   Answer list_nodes(const http::Request& request);
   Answer drain_node(const http::Request& request);
+  Answer list_payments(const http::Request& request);
+  Answer resolve_payment(const http::Request& request);
 
  private:
   void route(http::Router& router, http::Verb verb, std::string_view path, Work work);
@@ -69,6 +75,7 @@ class AdminApi {
   const Tiers& tiers_;
   scheduler::NodeRegistry& nodes_;
   const Clock& clock_;
+  payments::TopUp* top_up_;
 };
 
 }  // namespace turnpike::api

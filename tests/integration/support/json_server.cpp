@@ -1,0 +1,118 @@
+#include "json_server.hpp"
+
+#include <arpa/inet.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+namespace turnpike::test {
+namespace {
+
+// A head and its body; empty when the peer left before.
+std::pair<std::string, std::string> read_request(int socket) {
+  std::string bytes;
+  std::size_t wanted = std::string::npos;
+  std::size_t head = std::string::npos;
+  while (bytes.size() < wanted) {
+    char piece[4096];
+    const auto got = ::recv(socket, piece, sizeof piece, 0);
+    if (got <= 0) return {};
+    bytes.append(piece, static_cast<std::size_t>(got));
+    if (head == std::string::npos) head = bytes.find("\r\n\r\n");
+    if (head == std::string::npos) continue;
+    const auto length = bytes.find("Content-Length: ");
+    wanted = head + 4 + (length < head ? std::stoul(bytes.substr(length + 16)) : 0);
+  }
+  return {bytes.substr(0, head), bytes.substr(head + 4)};
+}
+
+}  // namespace
+
+JsonServer::JsonServer(Answer answer) : answer_(std::move(answer)) {
+  listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  void* raw = &at;
+  if (::bind(listener_, static_cast<sockaddr*>(raw), size) != 0 || ::listen(listener_, 64) != 0 ||
+      ::getsockname(listener_, static_cast<sockaddr*>(raw), &size) != 0) {
+    throw std::runtime_error("no port for a server of the test");
+  }
+  port_ = ntohs(at.sin_port);
+  accepting_ = std::thread([this] {
+    while (true) {
+      const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+      const std::lock_guard lock(mutex_);
+      if (stopping_ || socket < 0) {
+        if (socket >= 0) ::close(socket);
+        return;
+      }
+      serving_.emplace_back([this, socket] { serve(socket); });
+    }
+  });
+}
+
+JsonServer::~JsonServer() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    held_ = false;
+  }
+  changed_.notify_all();
+  ::shutdown(listener_, SHUT_RDWR);
+  accepting_.join();
+  ::close(listener_);
+  for (auto& thread : serving_) thread.join();
+}
+
+void JsonServer::serve(int socket) {
+  const auto [head, body] = read_request(socket);
+  if (!head.empty()) {
+    Asked asked{.path = head.substr(5, head.find(' ', 5) - 5),
+                .head = head,
+                .body = nlohmann::json::parse(body, nullptr, false)};
+    std::unique_lock lock(mutex_);
+    asked_.push_back(asked);
+    changed_.wait(lock, [this] { return !held_; });
+    const Answer answer = answer_;
+    lock.unlock();
+    const Reply reply = answer(asked);
+    const std::string bytes = "HTTP/1.1 " + std::to_string(reply.status) +
+                              " OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+                              std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body;
+    if (!reply.hang_up) ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  ::close(socket);
+}
+
+void JsonServer::answer_by(Answer answer) {
+  const std::lock_guard lock(mutex_);
+  answer_ = std::move(answer);
+}
+
+void JsonServer::hold() {
+  const std::lock_guard lock(mutex_);
+  held_ = true;
+}
+
+void JsonServer::release() {
+  const std::lock_guard lock(mutex_);
+  held_ = false;
+  changed_.notify_all();
+}
+
+int JsonServer::count(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int>(std::ranges::count(asked_, path, &Asked::path));
+}
+
+std::vector<JsonServer::Asked> JsonServer::asked() const {
+  const std::lock_guard lock(mutex_);
+  return asked_;
+}
+
+}  // namespace turnpike::test

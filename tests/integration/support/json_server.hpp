@@ -1,0 +1,58 @@
+// A server of a test's own that answers JSON posts as it is told: well, badly, late or not at all.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace turnpike::test {
+
+class JsonServer {
+ public:
+  struct Reply {
+    int status = 200;
+    std::string body = {};
+    bool hang_up = false;  // ends the connection instead of answering
+  };
+  struct Asked {
+    std::string path;
+    std::string head;
+    nlohmann::json body;
+  };
+  using Answer = std::function<Reply(const Asked& asked)>;
+
+  // Answers by `answer`, on a thread for each connection.
+  explicit JsonServer(Answer answer);
+  ~JsonServer();
+  JsonServer(const JsonServer&) = delete;
+  JsonServer& operator=(const JsonServer&) = delete;
+
+  [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  void answer_by(Answer answer);
+  // Answers wait until release().
+  void hold();
+  void release();
+  // How often that path was asked for; counted before the answer.
+  [[nodiscard]] int count(const std::string& path) const;
+  [[nodiscard]] std::vector<Asked> asked() const;
+
+ private:
+  void serve(int socket);
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  Answer answer_;
+  std::vector<Asked> asked_;
+  bool held_ = false;
+  bool stopping_ = false;
+  int listener_ = -1;
+  int port_ = 0;
+  std::vector<std::thread> serving_;
+  std::thread accepting_;
+};
+
+}  // namespace turnpike::test
