@@ -1,17 +1,22 @@
 #!/usr/bin/env python3
 """Kills the gateway under load at random instants, starts it again, and reconciles. Python standard library only.
 
-Each round: client threads ask for answers, whole and streamed, over several accounts, while grants are made; the gateway
-gets SIGKILL after a random time; it is started again (and now and then killed again while it starts). Then, for every
-account, by the HTTP API and by the database file:
+Each round: client threads ask for answers, whole and streamed, over several accounts, while grants are made and x402
+payments are paid in; the gateway gets SIGKILL after a random time, or at a chosen step of an answer or a payment; it is
+started again (and now and then killed again while it starts). Then, for every account, by the HTTP API and by the
+database file:
   - every answer that a client saw completed is charged exactly once, at the price of the usage it reported;
   - no job is charged twice, and nothing is charged that was not asked for;
   - every grant that was acknowledged is there, and none that was not asked for;
-  - no hold is left, and balance = grants - charges to the nano-dollar.
+  - every payment whose money moved is credited once, and no other; each that a client saw credited has moved;
+  - no hold is left, and balance = grants + top-ups - charges to the nano-dollar.
 An answer counts as completed when all of its body arrived, or the stream's [DONE] did.
 """
 import argparse
+import base64
+import hashlib
 import http.client
+import http.server
 import json
 import os
 import random
@@ -32,6 +37,9 @@ NANOUSD_PER_CREDIT = 10_000_000
 MODEL = "m-1"
 CLIENTS_PER_ACCOUNT = 4
 WAIT_SECONDS = 20
+PAY_TO = "0x2222222222222222222222222222222222222222"
+ASSET = "0x3333333333333333333333333333333333333333"
+NANOUSD_PER_UNIT = 1000
 
 
 class Failed(Exception):
@@ -67,13 +75,88 @@ class Account:
     asked: int = 0          # requests that were sent
     completed: dict = field(default_factory=dict)  # job id -> nano-dollars; None: whatever it is
     refused: Counter = field(default_factory=Counter)
+    paid: set = field(default_factory=set)  # transactions of top-ups that a client saw credited
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+    @property
+    def wallet(self):
+        return "0x" + hashlib.sha256(self.id.encode()).hexdigest()[:40]
+
+
+class Facilitator:
+    """Settles payments, and is the chain too: it knows which money moved. Fails half way now and then."""
+
+    def __init__(self, seed):
+        self.moved = {}  # (payer, nonce) -> (units, transaction)
+        self.steps = {step: threading.Event() for step in ("verify", "before moving", "after moving")}
+        self.random = random.Random(seed)
+        self.lock = threading.Lock()
+        facilitator = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):  # pylint: disable=invalid-name
+                facilitator.answer(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def answer(self, handler):
+        asked = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        if handler.path == "/verify":
+            self.steps["verify"].set()
+            status, said = 200, {"isValid": True}
+        else:
+            status, said = self.settle(asked["paymentPayload"]["payload"]["authorization"])
+        body = json.dumps(said).encode()
+        try:
+            handler.send_response(status)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
+        except OSError:
+            pass  # the gateway was killed
+
+    def settle(self, authorization):
+        key = (authorization["from"].lower(), authorization["nonce"])
+        transaction = "0x" + hashlib.sha256(repr(key).encode()).hexdigest()
+        with self.lock:
+            chance = self.random.random()
+            pause = self.random.choice([0, 0, 0.01])
+        self.steps["before moving"].set()
+        if chance < 0.1:
+            return 500, {}
+        time.sleep(pause)  # a chain takes its time
+        with self.lock:
+            used = key in self.moved
+            self.moved[key] = (int(authorization["value"]), transaction)
+        self.steps["after moving"].set()
+        if chance < 0.2:
+            return 500, {}
+        time.sleep(pause)
+        if used:
+            return 200, {"success": False, "errorReason": "invalid_exact_evm_nonce_already_used",
+                         "transaction": transaction}
+        return 200, {"success": True, "transaction": transaction, "network": "base-sepolia"}
+
+    def moved_by(self, account):
+        with self.lock:
+            return {transaction: units for (payer, _), (units, transaction) in self.moved.items()
+                    if payer == account.wallet}
 
 
 class Gateway:
     """The gateway as a child that can be killed and started again on the same data."""
 
-    def __init__(self, turnpike, folder, node_address):
+    def __init__(self, turnpike, folder, node_address, facilitator):
         self.turnpike = turnpike
         self.data = os.path.join(folder, "data")
         self.config = os.path.join(folder, "turnpike.json")
@@ -88,6 +171,9 @@ class Gateway:
                 "models": [{"id": MODEL, "context_window": 4096, "pricing": {
                     "prompt_per_million_usd": "1.37", "completion_per_million_usd": "2.91"}}],
                 "nodes": [{"id": "node-1", "url": f"http://{node_address}/v1", "models": [MODEL], "capacity": 64}],
+                "payments": {"pay_to": PAY_TO, "facilitator": facilitator.url, "first_retry_ms": 20, "max_retry_ms": 200,
+                             "networks": [{"name": "base-sepolia", "chain_id": 84532, "asset": ASSET}],
+                             "min_usd": "0.01"},
                 # Its failures are asked for, and must not keep the other requests from it.
                 "scheduler": {"breaker_failures": 1000},
             }, out)
@@ -250,6 +336,57 @@ class Granter(threading.Thread):
             pass
 
 
+class Payer(threading.Thread):
+    """Pays in until the gateway is gone, each payment once or twice."""
+
+    def __init__(self, gateway, account, seed, just_paid):
+        super().__init__(daemon=True)
+        self.gateway = gateway
+        self.account = account
+        self.random = random.Random(seed)
+        self.just_paid = just_paid
+
+    def run(self):
+        while True:
+            units = self.random.randint(10_000, 2_000_000)
+            header = self.payment(units)
+            try:
+                for _ in range(self.random.choice([1, 1, 2])):
+                    self.pay(units, header)
+            except ConnectionRefusedError:
+                return
+            except (OSError, http.client.HTTPException):
+                pass  # cut off by SIGKILL
+
+    def payment(self, units):
+        # The signature of a contract's wallet: the gateway leaves it to the facilitator.
+        now = int(time.time())
+        payment = {"x402Version": 1, "scheme": "exact", "network": "base-sepolia", "payload": {
+            "signature": "0x" + "ab" * 96, "authorization": {
+                "from": self.account.wallet, "to": PAY_TO, "value": str(units), "validAfter": str(now - 60),
+                "validBefore": str(now + 300), "nonce": f"0x{self.random.getrandbits(256):064x}"}}}
+        return base64.b64encode(json.dumps(payment).encode()).decode()
+
+    def pay(self, units, header):
+        connection = http.client.HTTPConnection(*self.gateway.address, timeout=WAIT_SECONDS)
+        try:
+            amount = f"{units // 1_000_000}.{units % 1_000_000:06}"
+            connection.request("POST", "/v1/credits/topup", json.dumps({"amount": amount}), {
+                "Content-Type": "application/json", "Authorization": f"Bearer {self.account.key}",
+                "X-PAYMENT": header})
+            response = connection.getresponse()
+            body = response.read()
+            with self.account.lock:
+                if response.status == 200:
+                    self.account.paid.add(json.loads(body)["txHash"])
+                elif response.status != 503:
+                    self.account.refused[f"payment: {response.status}"] += 1
+            if response.status == 200:
+                self.just_paid.set()
+        finally:
+            connection.close()
+
+
 def history(gateway, account):
     """Every entry, newest first, by pages."""
     entries = []
@@ -265,10 +402,29 @@ def history(gateway, account):
             return entries
 
 
-def reconcile_by_api(gateway, account):
+def wait_until_settled(gateway):
+    """Until nothing is left of the payments that the crash cut off."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        if b"\nturnpike_payments_pending 0\n" in gateway.get("/metrics")[1]:
+            return
+        time.sleep(0.01)  # the pause of a poll with a deadline
+    raise Failed("payments stay unsettled")
+
+
+def reconcile_topups(account, topups, moved):
+    twice = [transaction for transaction, count in Counter(topups).items() if count > 1]
+    expect(not twice, f"credited more than once: {twice[:5]}")
+    expect(set(topups) == set(moved), f"{len(moved)} payments moved money, {len(topups)} were credited: "
+                                      f"{list(set(topups) ^ set(moved))[:5]}")
+    expect(account.paid <= set(topups), "a top-up that was acknowledged is not there")
+
+
+def reconcile_by_api(gateway, account, moved):
     entries = history(gateway, account)
     charges = Counter()
     amounts = {}
+    topups = []
     granted = charged = 0
     for entry in entries:
         amount = nanousd(entry["amount_usdc"])
@@ -278,8 +434,12 @@ def reconcile_by_api(gateway, account):
             charged -= amount
         elif entry["type"] == "grant":
             granted += amount
+        elif entry["type"] == "topup":
+            expect(amount == moved.get(entry["tx_hash"], 0) * NANOUSD_PER_UNIT, f"a top-up of {amount}: {entry}")
+            topups.append(entry["tx_hash"])
         else:
             raise Failed(f"an entry of type {entry['type']}")
+    reconcile_topups(account, topups, moved)
     twice = [job for job, count in charges.items() if count > 1]
     expect(not twice, f"charged more than once: {twice[:5]}")
     for job, wanted in account.completed.items():
@@ -291,7 +451,9 @@ def reconcile_by_api(gateway, account):
     status, body = gateway.get("/v1/credits/balance", account.key)
     expect(status == 200, f"balance answered {status}")
     balance = nanousd(json.loads(body)["balance_usdc"])
-    expect(balance == granted - charged, f"balance {balance}, grants {granted} - charges {charged}")
+    paid_in = sum(moved.values()) * NANOUSD_PER_UNIT
+    expect(balance == granted + paid_in - charged,
+           f"balance {balance}, grants {granted} + top-ups {paid_in} - charges {charged}")
     expect(balance >= 0, f"balance {balance}")
     return len(charges)
 
@@ -314,19 +476,23 @@ def reconcile_by_file(gateway, folder):
         database.close()
 
 
-def one_round(gateway, folder, accounts, source):
+def one_round(gateway, folder, accounts, source, facilitator):
     """Load, SIGKILL, restart, reconcile. Returns the charges there are. The gateway serves before and after."""
     just_completed = threading.Event()
+    just_paid = threading.Event()
     workers = [Client(gateway, account, source.random(), just_completed)
                for account in accounts for _ in range(CLIENTS_PER_ACCOUNT)]
     workers.append(Granter(gateway, accounts, source.random()))
+    workers += [Payer(gateway, account, source.random(), just_paid) for account in accounts]
     for worker in workers:
         worker.start()
     time.sleep(source.uniform(0.02, 0.8))  # the random instant
-    if source.random() < 0.5:
-        # The worst instant: an answer has just ended, and its charge must already be on disk.
-        just_completed.clear()
-        just_completed.wait(WAIT_SECONDS)
+    if source.random() < 0.7:
+        # The worst instants: an answer or a payment has just ended, and it must already be on disk; or a payment is
+        # between two of its steps.
+        step = source.choice([just_completed, just_completed, just_paid, *facilitator.steps.values()])
+        step.clear()
+        expect(step.wait(WAIT_SECONDS), "the step to be killed at does not come")
     gateway.kill()
     for worker in workers:
         worker.join(WAIT_SECONDS)
@@ -337,7 +503,8 @@ def one_round(gateway, folder, accounts, source):
         gateway.kill()
     gateway.start()
     gateway.wait_until_it_serves()
-    charges = sum(reconcile_by_api(gateway, account) for account in accounts)
+    wait_until_settled(gateway)
+    charges = sum(reconcile_by_api(gateway, account, facilitator.moved_by(account)) for account in accounts)
     if source.random() < 0.5:
         code = gateway.stop()
         expect(code == 0, f"SIGTERM ended the gateway with {code}")
@@ -364,17 +531,21 @@ def run(arguments, folder):
                             text=True)
     gateway = None
     source = random.Random(arguments.seed)
+    facilitator = Facilitator(source.random())
     try:
-        gateway = Gateway(arguments.turnpike, folder, node.stdout.readline().split("listening on ")[1].strip())
+        gateway = Gateway(arguments.turnpike, folder, node.stdout.readline().split("listening on ")[1].strip(),
+                          facilitator)
         gateway.start()
         gateway.wait_until_it_serves()
         accounts = make_accounts(gateway)
         for number in range(1, arguments.rounds + 1):
-            charges = one_round(gateway, folder, accounts, source)
+            charges = one_round(gateway, folder, accounts, source, facilitator)
             completed = sum(len(account.completed) for account in accounts)
-            print(f"round {number}: {completed} answers seen completed so far, {charges} charges, all reconciled",
-                  flush=True)
+            paid = sum(len(account.paid) for account in accounts)
+            print(f"round {number}: {completed} answers seen completed so far, {charges} charges, {paid} top-ups seen "
+                  f"credited, {len(facilitator.moved)} moved, all reconciled", flush=True)
         expect(sum(len(account.completed) for account in accounts) >= arguments.rounds, "hardly an answer was completed")
+        expect(sum(len(account.paid) for account in accounts) >= arguments.rounds, "hardly a payment was credited")
         refused = sum((account.refused for account in accounts), Counter())
         # No money (402), a node that fails (502), and for a moment after the start no live node (503).
         expect(set(refused) <= {402, 502, 503}, f"refused for other reasons than there were: {dict(refused)}")
