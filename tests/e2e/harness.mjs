@@ -28,10 +28,18 @@ export async function until(what, check) {
   }
 }
 
-/** Starts a program of the build folder; `output()` is what it has printed to both streams so far. */
+/** `end` is called by stopAll(). */
+export const onStop = (end) => endings.push(end);
+
+/** Starts a program of the build folder. */
 export function startProgram(program, args) {
   const path = join(build, program);
   if (!existsSync(path)) throw new Error(`${path} is missing: build first, or set TURNPIKE_BUILD`);
+  return startChild(path, args);
+}
+
+/** Starts any program; `output()` is what it has printed to both streams so far. */
+export function startChild(path, args) {
   const child = spawn(path, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const parts = [];
   child.stdout.on('data', (bytes) => parts.push(bytes));
@@ -99,7 +107,11 @@ export async function startGateway(settings) {
     const { stdout } = await promisify(execFile)(join(build, 'turnpike'), args);
     return JSON.parse(stdout.split('\n')[0]).api_key;
   };
-  const gateway = { origin, baseURL: `${origin}/v1`, createKey, log: program.output };
+  const command = async (...args) => {
+    const { stdout } = await promisify(execFile)(join(build, 'turnpike'), [...args, '--config', config, '--json']);
+    return stdout.split('\n').filter(Boolean).map((line) => JSON.parse(line));
+  };
+  const gateway = { origin, baseURL: `${origin}/v1`, createKey, command, log: program.output };
   await until('a live node', async () => (await (await fetch(`${origin}/health`)).json()).nodes.live > 0);
   return gateway;
 }
