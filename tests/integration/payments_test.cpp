@@ -4,6 +4,8 @@
 #include <csignal>
 #include <ctime>
 #include <fstream>
+#include <map>
+#include <sstream>
 
 #include "common/payer.hpp"
 #include "support/json_server.hpp"
@@ -336,6 +338,100 @@ TEST_F(Payments, sigkill_in_mid_settlement_is_made_good_at_the_next_start) {
   const auto again = top_up(key, {{"X-PAYMENT", header}});
   EXPECT_EQ(again.status, 200);
   EXPECT_EQ(again.json()["balance_usdc"], "10.00");
+}
+
+TEST_F(Payments, a_stop_in_mid_settlement_ends_in_time_and_the_next_start_goes_on) {
+  config["drain_timeout_ms"] = 100;
+  start_gateway();
+  const auto key = create_key("0");
+  facilitator.answer_by([this](const Asked& asked) {
+    if (asked.path == "/verify") facilitator.hold();
+    return asked.path == "/verify" ? valid() : settled();
+  });
+  Client client(address);
+  Headers headers = bearer(key);
+  headers.emplace_back("X-PAYMENT", header_of(payer.payment(transfer())));
+  client.request("POST", "/v1/credits/topup", headers, R"({"amount":"10"})");
+  EXPECT_TRUE(eventually([&] { return facilitator.count("/settle") == 1; }));
+  gateway->signal(SIGTERM);
+  EXPECT_EQ(gateway->wait(std::chrono::seconds(5)), 0) << "neither the client nor the facilitator is waited for";
+  facilitator.release();
+  start_gateway();
+  EXPECT_TRUE(eventually([&] { return balance_usdc(key) == "10.00"; }));
+}
+
+TEST_F(Payments, a_facilitator_under_tls_must_show_a_certificate_of_its_name) {
+  const auto certificate = folder.file("cert.pem");
+  const auto made =
+      run({"/usr/bin/openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", folder.file("key.pem"),
+           "-out", certificate, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"},
+          folder.file("openssl.log"));
+  ASSERT_EQ(made.code, 0) << made.output;
+  const auto both = folder.file("both.pem");
+  std::ofstream(both) << std::ifstream(certificate).rdbuf() << std::ifstream(folder.file("key.pem")).rdbuf();
+  JsonServer secure([](const Asked& asked) { return asked.path == "/x402/verify" ? valid() : settled(); }, both);
+  const auto url = [&](const std::string& host) {
+    return "https://" + host + ":" + std::to_string(secure.port()) + "/x402";
+  };
+  config["payments"]["facilitator"] = url("localhost");
+  start_gateway();
+  const auto key = create_key("0");
+  EXPECT_EQ(pay(key, transfer()).status, 503) << "the system does not know its authority";
+  ASSERT_EQ(stop_gateway(), 0);
+  config["payments"]["ca_file"] = certificate;
+  config["payments"]["facilitator"] = url("127.0.0.1");
+  start_gateway();
+  EXPECT_EQ(pay(key, transfer()).status, 503) << "the certificate is another name's";
+  EXPECT_TRUE(secure.asked().empty());
+  ASSERT_EQ(stop_gateway(), 0);
+  config["payments"]["facilitator"] = url("localhost");
+  start_gateway();
+  EXPECT_EQ(pay(key, transfer()).status, 200);
+  EXPECT_EQ(balance_usdc(key), "10.00");
+}
+
+TEST_F(Payments, an_operator_sees_what_is_unsettled_and_closes_it) {
+  config["payments"]["first_retry_ms"] = 60'000;
+  config["payments"]["max_retry_ms"] = 60'000;
+  start_gateway();
+  const auto key = create_key("0");
+  EXPECT_EQ(pay(key, transfer('1')).status, 200);
+  facilitator.answer_by([](const Asked& asked) { return asked.path == "/verify" ? valid() : Reply{.status = 500}; });
+  EXPECT_EQ(pay(key, transfer('2')).status, 503);
+  EXPECT_EQ(pay(key, transfer('3')).status, 503);
+  const auto rows = [&](const std::vector<std::string>& words) {
+    const auto listed = turnpike(words);
+    EXPECT_EQ(listed.code, 0) << listed.output;
+    std::map<std::string, json> by_nonce;
+    std::istringstream lines(listed.output);
+    for (std::string line; std::getline(lines, line);) {
+      auto row = json::parse(line);
+      by_nonce[row["nonce"].get<std::string>().substr(2, 1)] = row;
+    }
+    return by_nonce;
+  };
+  auto unsettled = rows({"payments", "list", "--json"});
+  ASSERT_EQ(unsettled.size(), 2U);
+  EXPECT_EQ(unsettled["2"]["state"], "pending");
+  EXPECT_EQ(unsettled["2"]["amount_usdc"], "10.00");
+  EXPECT_EQ(unsettled["2"]["payer"], payer.address());
+  EXPECT_FALSE(unsettled["2"].contains("request")) << "it holds the signature";
+  const std::string second = unsettled["2"]["payment_id"];
+  EXPECT_NE(turnpike({"payments", "resolve", second}).code, 0) << "credited or refused?";
+  EXPECT_NE(turnpike({"payments", "resolve", second, "--tx", ""}).code, 0);
+  EXPECT_NE(turnpike({"payments", "resolve", second, "--tx", "0x12"}).code, 0);
+  EXPECT_EQ(turnpike({"payments", "resolve", second, "--tx", kTransaction}).code, 0);
+  EXPECT_EQ(turnpike({"payments", "resolve", unsettled["3"]["payment_id"], "--refused"}).code, 0);
+  EXPECT_NE(turnpike({"payments", "resolve", second, "--refused"}).code, 0) << "it is closed";
+  EXPECT_EQ(balance_usdc(key), "20.00");
+  EXPECT_TRUE(rows({"payments", "list", "--json"}).empty());
+  auto all = rows({"payments", "list", "--all", "--json"});
+  EXPECT_EQ(all["1"]["state"], "credited");
+  EXPECT_EQ(all["2"]["tx"], kTransaction);
+  EXPECT_EQ(all["3"]["state"], "refused");
+  ASSERT_EQ(stop_gateway(), 0);
+  const auto books = turnpike({"ledger", "check"});
+  EXPECT_EQ(books.code, 0) << books.output;
 }
 
 TEST_F(Payments, no_payment_or_signature_reaches_the_log) {

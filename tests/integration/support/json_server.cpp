@@ -11,14 +11,44 @@
 namespace turnpike::test {
 namespace {
 
+// A connection, plain or under TLS.
+class Connection {
+ public:
+  Connection(int socket, SSL_CTX* context)
+      : socket_(socket), tls_(context == nullptr ? nullptr : SSL_new(context), &SSL_free) {
+    if (tls_ == nullptr) return;
+    SSL_set_fd(tls_.get(), socket_);
+    SSL_accept(tls_.get());
+  }
+  ~Connection() { ::close(socket_); }
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  long read(char* into, std::size_t most) {
+    return tls_ ? SSL_read(tls_.get(), into, static_cast<int>(most)) : ::recv(socket_, into, most, 0);
+  }
+  void write(const std::string& bytes) {
+    if (tls_) {
+      SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size()));
+      SSL_shutdown(tls_.get());
+    } else {
+      ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    }
+  }
+
+ private:
+  int socket_;
+  std::unique_ptr<SSL, decltype(&SSL_free)> tls_;
+};
+
 // A head and its body; empty when the peer left before.
-std::pair<std::string, std::string> read_request(int socket) {
+std::pair<std::string, std::string> read_request(Connection& connection) {
   std::string bytes;
   std::size_t wanted = std::string::npos;
   std::size_t head = std::string::npos;
   while (bytes.size() < wanted) {
     char piece[4096];
-    const auto got = ::recv(socket, piece, sizeof piece, 0);
+    const auto got = connection.read(piece, sizeof piece);
     if (got <= 0) return {};
     bytes.append(piece, static_cast<std::size_t>(got));
     if (head == std::string::npos) head = bytes.find("\r\n\r\n");
@@ -31,7 +61,14 @@ std::pair<std::string, std::string> read_request(int socket) {
 
 }  // namespace
 
-JsonServer::JsonServer(Answer answer) : answer_(std::move(answer)) {
+JsonServer::JsonServer(Answer answer, const std::string& tls_file) : answer_(std::move(answer)) {
+  if (!tls_file.empty()) {
+    tls_.reset(SSL_CTX_new(TLS_server_method()), &SSL_CTX_free);
+    if (SSL_CTX_use_certificate_chain_file(tls_.get(), tls_file.c_str()) != 1 ||
+        SSL_CTX_use_PrivateKey_file(tls_.get(), tls_file.c_str(), SSL_FILETYPE_PEM) != 1) {
+      throw std::runtime_error("no key and certificate in " + tls_file);
+    }
+  }
   listener_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in at{};
   at.sin_family = AF_INET;
@@ -70,7 +107,8 @@ JsonServer::~JsonServer() {
 }
 
 void JsonServer::serve(int socket) {
-  const auto [head, body] = read_request(socket);
+  Connection connection(socket, tls_.get());
+  const auto [head, body] = read_request(connection);
   if (!head.empty()) {
     Asked asked{.path = head.substr(5, head.find(' ', 5) - 5),
                 .head = head,
@@ -84,9 +122,8 @@ void JsonServer::serve(int socket) {
     const std::string bytes = "HTTP/1.1 " + std::to_string(reply.status) +
                               " OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
                               std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body;
-    if (!reply.hang_up) ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (!reply.hang_up) connection.write(bytes);
   }
-  ::close(socket);
 }
 
 void JsonServer::answer_by(Answer answer) {

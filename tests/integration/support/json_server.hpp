@@ -1,9 +1,11 @@
 // A server of a test's own that answers JSON posts as it is told: well, badly, late or not at all.
 #pragma once
 
-#include <atomic>
+#include <openssl/ssl.h>
+
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -26,13 +28,14 @@ class JsonServer {
   };
   using Answer = std::function<Reply(const Asked& asked)>;
 
-  // Answers by `answer`, on a thread for each connection.
-  explicit JsonServer(Answer answer);
+  // Answers by `answer`, on a thread for each connection; under TLS with the key and certificate (PEM) of that file.
+  explicit JsonServer(Answer answer, const std::string& tls_file = {});
   ~JsonServer();
   JsonServer(const JsonServer&) = delete;
   JsonServer& operator=(const JsonServer&) = delete;
 
   [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_); }
+  [[nodiscard]] int port() const { return port_; }
   void answer_by(Answer answer);
   // Answers wait until release().
   void hold();
@@ -49,6 +52,7 @@ class JsonServer {
   std::vector<Asked> asked_;
   bool held_ = false;
   bool stopping_ = false;
+  std::shared_ptr<SSL_CTX> tls_;  // null: plain
   int listener_ = -1;
   int port_ = 0;
   std::vector<std::thread> serving_;

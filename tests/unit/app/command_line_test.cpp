@@ -56,6 +56,8 @@ TEST_F(CommandLine, wrong_use_is_code_2_and_help_is_not) {
   EXPECT_EQ(run({"keys"}).code, 2);
   EXPECT_EQ(run({"keys", "revoke"}).code, 2);
   EXPECT_EQ(run({"credits", "grant", "--account", "acct_x"}).code, 2);
+  EXPECT_EQ(run({"payments", "resolve", "pay_x"}).code, 2);
+  EXPECT_EQ(run({"payments", "resolve", "pay_x", "--tx", "0x", "--refused"}).code, 2);
   EXPECT_EQ(run({"config", "check"}).code, 2);
   EXPECT_EQ(run({"keys", "create", "--help"}).code, 0);
 }
