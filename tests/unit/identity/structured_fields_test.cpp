@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace turnpike::identity {
 namespace {
 
@@ -80,6 +82,39 @@ TEST(StructuredFields, a_key_that_stands_there_twice_is_malformed) {
   EXPECT_FALSE(parse_dictionary("a=1, b=2, a=1"));
   EXPECT_FALSE(parse_dictionary("a=1;p=1;p=1"));
   EXPECT_FALSE(parse_dictionary("a=(1;p;p)"));
+}
+
+TEST(StructuredFields, whatever_is_read_is_written_as_what_reads_the_same) {
+  const std::string_view good = R"(a=("@method" "x";sf;name="q\"r");created=-17;nonce="n";b=:AAEC:;t=to/k;z=?0,c=?1)";
+  const std::string_view pieces = "ab*=(),; \"\\:?01-.A/@\t";
+  std::mt19937 random(9651);
+  int read = 0;
+  for (int round = 0; round < 50'000; ++round) {
+    std::string text(good);
+    for (auto changes = random() % 4; changes > 0; --changes) {
+      const auto at = random() % text.size();
+      const char piece = pieces[random() % pieces.size()];
+      if (random() % 3 == 0) {
+        text.erase(at, 1);
+      } else if (random() % 2 == 0) {
+        text.insert(at, 1, piece);
+      } else {
+        text[at] = piece;
+      }
+    }
+    const auto members = parse_dictionary(text);
+    if (!members) continue;
+    ++read;
+    for (const Member& member : *members) {
+      const auto* list = std::get_if<InnerList>(&member.value);
+      const auto written = list != nullptr ? serialize(*list) : serialize(std::get<Item>(member.value));
+      const auto again = parse_dictionary("k=" + written);
+      ASSERT_TRUE(again) << text << " was written as " << written;
+      EXPECT_EQ(again->front().value, member.value) << text;
+    }
+  }
+  EXPECT_GT(read, 10'000);
+  EXPECT_LT(read, 40'000);
 }
 
 TEST(StructuredFields, all_of_it_is_bounded) {
