@@ -43,14 +43,18 @@ TEST(PublicKey, anything_else_is_no_key) {
       "-----BEGIN PUBLIC "
       "KEY-----\nMFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEeb5mfvncu6xVoGKVzocLBwKb/NstzijZWfKBWxb4F5hIOtp3JqPEZV2k"
       "+/wOEQio/Re0SKaFVBmcR9CP+xDUuA==\n-----END PUBLIC KEY-----\n";
-  const std::string not_on_the_curve =
-      "-----BEGIN PUBLIC "
-      "KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAQ==\n-----END PUBLIC KEY-----\n";
+  std::string not_on_the_curve = p256;
+  char& coordinate = not_on_the_curve.at(not_on_the_curve.size() - 50);
+  coordinate = coordinate == 'A' ? 'B' : 'A';
+  const auto begin = p256.find('\n');
+  std::string base64 = p256.substr(begin, p256.rfind("\n-----") - begin);
+  std::erase(base64, '\n');
+  const std::string with_a_tail =
+      p256.substr(0, begin) + to_base64(from_base64(base64).value() + "x") + p256.substr(p256.rfind("\n-----"));
   for (const std::string& wrong :
        {std::string(), std::string("x"), with(ed25519, "PUBLIC", "PRIVATE"), with(ed25519, "MCow", "MCox"),
         with(ed25519, "VwAyEA", "VuAyEA"), with(ed25519, "\n-----END", "\nAAAA\n-----END"), with(p256, "MFkw", "MFow"),
-        ed25519 + ed25519, secp256k1, not_on_the_curve, std::string(2000, ' ') + std::string(2000, 'x')}) {
+        ed25519 + ed25519, secp256k1, not_on_the_curve, with_a_tail, std::string(2000, ' ') + std::string(2000, 'x')}) {
     const auto key = PublicKey::parse(wrong);
     ASSERT_FALSE(key) << wrong;
     EXPECT_EQ(key.error().fault, Fault::invalid_request);
