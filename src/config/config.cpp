@@ -220,13 +220,23 @@ std::vector<Tier> read_tiers(const Json& from, const Json& written) {
   return tiers;
 }
 
-PaymentNetwork read_payment_network(const Json& from) {
+// Written, or named like any other secret: the URLs of many servers hold a key.
+std::string read_rpc_url(const Json& from, const std::string& pointer, Report& report) {
+  const std::string written = text(from, "rpc_url");
+  const std::string secret = read_secret(from, pointer, "rpc_url", report);
+  if (secret.empty()) return without_slash(written);
+  if (!written.empty()) report.add(pointer + "/rpc_url", "one of rpc_url, rpc_url_env and rpc_url_file", "two");
+  if (!is_url(secret)) report.add(pointer, "an rpc_url that begins with http:// or https://", "another secret");
+  return without_slash(secret);
+}
+
+PaymentNetwork read_payment_network(const Json& from, const std::string& pointer, Report& report) {
   return {.name = text(from, "name"),
           .chain_id = from.at("chain_id").get<std::uint64_t>(),
           .asset = text(from, "asset"),
           .asset_name = text(from, "asset_name"),
           .asset_version = text(from, "asset_version"),
-          .rpc_url = without_slash(text(from, "rpc_url"))};
+          .rpc_url = read_rpc_url(from, pointer, report)};
 }
 
 std::optional<Payments> read_payments(const Json& from, Report& report) {
@@ -252,7 +262,10 @@ std::optional<Payments> read_payments(const Json& from, Report& report) {
                     .max_body_bytes = count(from, "max_body_bytes"),
                     .max_open = count(from, "max_open"),
                     .max_open_per_account = count(from, "max_open_per_account")};
-  for (const Json& network : from.at("networks")) payments.networks.push_back(read_payment_network(network));
+  for (const Json& network : from.at("networks")) {
+    const std::string pointer = "/payments/networks/" + std::to_string(payments.networks.size());
+    payments.networks.push_back(read_payment_network(network, pointer, report));
+  }
   if (!payments.ca_file.empty() && !std::ifstream(payments.ca_file)) {
     report.add("/payments/ca_file", "a file that can be read", from.at("ca_file").dump());
   }

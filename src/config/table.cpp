@@ -627,6 +627,16 @@ constexpr Row kTable[] = {
      .doc =
          "An Ethereum JSON-RPC server of that chain. With it nothing is credited that the chain does not show, and a "
          "payment whose facilitator failed in mid-settlement is found there."},
+    {.path = "payments/networks/*/rpc_url_env",
+     .kind = Kind::text,
+     .fallback = "null",
+     .doc = "The environment variable that holds `rpc_url`, where a key is part of it.",
+     .least = 1},
+    {.path = "payments/networks/*/rpc_url_file",
+     .kind = Kind::text,
+     .fallback = "null",
+     .doc = "The file that holds it.",
+     .least = 1},
     {.path = "payments/min_usd", .kind = Kind::decimal, .fallback = R"("1")", .doc = "The smallest top-up."},
     {.path = "payments/max_usd",
      .kind = Kind::decimal,

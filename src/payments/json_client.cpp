@@ -212,7 +212,7 @@ awaitable<std::string> JsonClient::Call::receive() {
 JsonClient::JsonClient(asio::any_io_executor executor, Deadlines& deadlines, JsonServer server)
     : executor_(std::move(executor)), deadlines_(deadlines), server_(std::move(server)) {
   const auto parsed = boost::urls::parse_uri(server_.url);
-  if (!parsed) throw std::invalid_argument(server_.url + " is not a URL");
+  if (!parsed) throw std::invalid_argument("one of the URLs is malformed");  // it may hold a key
   host_ = parsed->host_address();
   const bool secure = parsed->scheme() == "https";
   port_ = parsed->port().empty() ? (secure ? "443" : "80") : std::string(parsed->port());

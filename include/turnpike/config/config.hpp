@@ -131,7 +131,7 @@ struct PaymentNetwork {
   std::string asset = {};  // an address: "0x" and 40 hex digits
   std::string asset_name = {};
   std::string asset_version = {};
-  std::string rpc_url = {};  // empty: none
+  std::string rpc_url = {};  // empty: none. Never logged: a key may be part of it
   bool operator==(const PaymentNetwork&) const = default;
 };
 

@@ -129,6 +129,22 @@ TEST(Config, payments_are_read_and_what_must_agree_in_them_is_checked) {
   EXPECT_EQ(config->payments->networks.at(0).asset_name, "USD Coin");
   EXPECT_EQ(config->payments->networks.at(0).rpc_url, "");
 
+  ASSERT_EQ(::setenv("TURNPIKE_TEST_RPC", "https://rpc.example/key/", 1), 0);  // NOLINT(concurrency-mt-unsafe)
+  const auto with_rpc = [&](const std::string& members) {
+    return with(R"("pay_to": ")" + address + R"(", "networks": [{"name": "base", "chain_id": 1, "asset": ")" + address +
+                "\", " + members + "}]");
+  };
+  EXPECT_EQ(with_rpc(R"("rpc_url": "http://x/")")->payments->networks.at(0).rpc_url, "http://x");
+  EXPECT_EQ(with_rpc(R"("rpc_url_env": "TURNPIKE_TEST_RPC")")->payments->networks.at(0).rpc_url,
+            "https://rpc.example/key");
+  EXPECT_EQ(
+      with_rpc(R"("rpc_url": "http://x", "rpc_url_env": "TURNPIKE_TEST_RPC")").error(),
+      Faults{"f.json: /payments/networks/0/rpc_url: expected one of rpc_url, rpc_url_env and rpc_url_file, got two"});
+  EXPECT_EQ(
+      with_rpc(R"("rpc_url_env": "TURNPIKE_TEST_KEY")").error(),
+      Faults{"f.json: /payments/networks/0: expected an rpc_url that begins with http:// or https://, got another "
+             "secret"});
+
   const auto network = R"({"name": "base", "chain_id": 8453, "asset": "0x12"})";
   EXPECT_EQ(with(R"("pay_to": "me", "min_usd": "0", "max_usd": "1000001", "max_validity_secs": 60,
     "max_header_bytes": 16384, "ca_file": "/nowhere", "networks": [)" +
