@@ -552,6 +552,7 @@ def run(arguments, folder):
         print(f"requests {sum(account.asked for account in accounts)}, refused {dict(refused)}")
         code = gateway.stop()
         expect(code == 0, f"SIGTERM ended the gateway with {code}")
+        gateway.command("ledger", "check")  # fails when the books are wrong
     finally:
         if gateway and gateway.child and gateway.child.poll() is None:
             gateway.kill()

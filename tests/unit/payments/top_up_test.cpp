@@ -17,7 +17,6 @@ namespace turnpike::payments {
 namespace {
 
 using boost::asio::awaitable;
-using ledger::Money;
 using std::chrono::seconds;
 
 const std::string kTransaction = "0x" + std::string(64, 'b');
