@@ -3,9 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/beast/http/error.hpp>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -13,11 +11,21 @@
 namespace turnpike::relay {
 
 namespace asio = boost::asio;
-namespace beast_http = boost::beast::http;
 using asio::awaitable;
 using std::chrono::milliseconds;
 
 namespace {
+
+constexpr std::size_t kMostUnused = 4096;  // framing left in the buffer between the bytes of an event
+
+// How the body behind a head is framed (RFC 9112, section 6.3).
+template <class Parser>
+BodyDecoder decoder_of(const Parser& head, std::size_t max_line_bytes) {
+  if (head.status < 200 || head.status == 204 || head.status == 304) return BodyDecoder::of_length(0);
+  if (head.chunked()) return BodyDecoder::of_chunks(max_line_bytes);
+  const auto length = head.content_length();
+  return length ? BodyDecoder::of_length(*length) : BodyDecoder::until_the_end();
+}
 
 // A node's own words on why a request is at fault, from its error body; empty when it gave none.
 std::string message_of(std::string_view body) {
@@ -245,28 +253,18 @@ Failure Attempt::parse_head(std::size_t head_bytes) {
   auto& in = connection_->in;
   got_bytes_ = true;
   if (head_bytes > relay_.limits_.max_node_head_bytes) return fail(Failure::broken, "its response head is too large");
-  parser_.emplace(fields_, Parser::BodySink{[](void* owner, std::string_view piece) {
-                                              auto& self = *static_cast<Attempt*>(owner);
-                                              if (self.splitter_ != nullptr) {
-                                                self.splitter_->append(piece);
-                                              } else {
-                                                char* to =
-                                                    self.connection_->in.data() + self.body_at_ + self.body_bytes_;
-                                                if (to != piece.data()) std::memmove(to, piece.data(), piece.size());
-                                              }
-                                              self.body_bytes_ += piece.size();
-                                            },
-                                            this});
+  // It stops behind the head: the body is decoded in place.
+  parser_.emplace(fields_, Parser::BodySink{[](void*, std::string_view) {}, nullptr});
   parser_->header_limit(static_cast<std::uint32_t>(head_bytes));
   parser_->body_limit(boost::none);
   http::error_code error;
   parsed_ = parser_->put(asio::buffer(in.data(), head_bytes), error);
   if (error || !parser_->is_header_done() || parsed_ != head_bytes)
     return fail(Failure::broken, "its response head is malformed");
-  parser_->eager(true);
+  body_ = decoder_of(*parser_, relay_.limits_.max_node_head_bytes);
   body_at_ = parsed_;
-  body_bytes_ = 0;
-  message_ended_ = parser_->is_done();
+  kept_ = body_bytes_ = 0;
+  message_ended_ = body_.done();
   return Failure::none;
 }
 
@@ -291,24 +289,16 @@ awaitable<Failure> Attempt::judge_status() {
   co_return fail(Failure::blames_request, "it blames the request");
 }
 
-// Feeds what has arrived to the parser.
+// Decodes what has arrived, in place.
 bool Attempt::decode() {
   auto& in = connection_->in;
-  http::error_code error;
-  while (!parser_->is_done() && in.size() > parsed_) {
-    const auto took = parser_->put(asio::buffer(in.data() + parsed_, in.size() - parsed_), error);
-    parsed_ += took;
-    if (error == beast_http::error::need_more || (took == 0 && !error)) break;
-    if (error) return false;
-  }
-  if (!parser_->is_done() && connection_->ended()) {
-    // Only a body without length or chunks ends with its connection.
-    error = {};
-    parser_->put_eof(error);
-    if (error) return false;
-  }
-  message_ended_ = parser_->is_done();
-  return true;
+  const auto step = body_.decode(in.unread().substr(parsed_), in.data() + body_at_ + kept_);
+  parsed_ += step.used;
+  kept_ += step.written;
+  body_bytes_ += step.written;
+  if (connection_->ended()) body_.end();
+  message_ended_ = body_.done();
+  return !body_.broken();
 }
 
 std::optional<Failure> Attempt::read_body() {
@@ -336,27 +326,31 @@ WholeAnswer Attempt::take_whole() {
   return answer;
 }
 
-bool Attempt::drain_into(SseSplitter& splitter) {
-  splitter_ = &splitter;
-  splitter.expect(connection_->in.size() - parsed_);
-  const auto before = body_bytes_;
-  if (!decode()) {
-    // Broken framing reads as a connection that broke: more() says so when the events so far are out.
-    connection_->close();
-  }
-  // The decoded bytes are in the splitter: the buffer is free again.
-  connection_->in.consume(parsed_);
-  parsed_ = 0;
-  return body_bytes_ > before;
+std::string_view Attempt::arrived() {
+  // Broken framing reads as a connection that broke: more() says so when the events so far are out.
+  if (!decode()) connection_->close();
+  return {connection_->in.data() + body_at_, kept_};
+}
+
+void Attempt::take(std::size_t bytes) {
+  kept_ -= bytes;
+  const auto unused = parsed_ - kept_;
+  // An event that comes in small pieces is not moved for each of them.
+  if (bytes == 0 && unused < kept_ + kMostUnused) return;
+  auto& in = connection_->in;
+  std::memmove(in.data() + unused, in.data() + body_at_ + bytes, kept_);
+  in.consume(unused);
+  body_at_ = 0;
+  parsed_ = kept_;
 }
 
 awaitable<void> Attempt::take_tail() {
   phase_ = relay_.deadlines_.clock().now() + milliseconds(250);
   patience_ = nullptr;
-  SseSplitter ignored(64);
+  take(kept_);
   while (!left_) {
-    drain_into(ignored);
-    if (message_ended_ || connection_->ended() || ignored.pending() > 0) break;
+    const auto more = arrived();
+    if (message_ended_ || connection_->ended() || !more.empty()) break;
     known_ = connection_->in.size();
     if (co_await until(&Attempt::something_came) != Failure::none) break;
   }

@@ -9,11 +9,11 @@
 #include <string>
 #include <string_view>
 
+#include "body_decoder.hpp"
 #include "turnpike/base/deadlines.hpp"
 #include "turnpike/base/signal.hpp"
 #include "turnpike/http/message.hpp"
 #include "turnpike/relay/relay.hpp"
-#include "turnpike/relay/sse_splitter.hpp"
 
 namespace turnpike::relay {
 
@@ -54,14 +54,18 @@ class Attempt {
   boost::asio::awaitable<Failure> rest() { return until(&Attempt::read_body); }
   [[nodiscard]] WholeAnswer take_whole();
 
-  // Stream: decodes what has arrived into `splitter`; true when something had.
-  bool drain_into(SseSplitter& splitter);
+  // Stream: decodes what has arrived. What of the body was not taken yet, with scan::kPadding readable bytes behind it;
+  // good until take() or more().
+  std::string_view arrived();
+  // Drops the first `bytes` of it.
+  void take(std::size_t bytes);
   // The answer's framing says that it ended.
   [[nodiscard]] bool message_ended() const { return message_ended_; }
   // Waits for more of a stream. `none`: some came, or the connection ended.
   boost::asio::awaitable<Failure> more();
   [[nodiscard]] std::size_t stream_bytes() const { return body_bytes_; }
-  // After the last event: takes the end of the framing, so that the connection can be kept. Bounded.
+  // After the last event, where the message has not ended: takes the end of the framing, so that the connection can be
+  // kept. Bounded.
   boost::asio::awaitable<void> take_tail();
 
   // The verdict on the node.
@@ -124,17 +128,18 @@ class Attempt {
   ConnectionPtr connection_;
   std::optional<Outgoing> outgoing_;
   http::Fields fields_;
-  std::optional<Parser> parser_;
-  SseSplitter* splitter_ = nullptr;  // null: the body is gathered in place
-  Instant phase_{};                  // the current phase's own time-out
+  std::optional<Parser> parser_;  // of the head
+  BodyDecoder body_ = BodyDecoder::of_length(0);
+  Instant phase_{};  // the current phase's own time-out
   std::string what_;
   std::string blame_;
   std::size_t searched_ = 0;    // of the head: no end before here
   std::size_t body_limit_ = 0;  // bytes of a whole answer
   std::size_t known_ = 0;       // bytes of the buffer that are no news
-  std::size_t parsed_ = 0;      // bytes of the buffer that the parser has taken
-  std::size_t body_at_ = 0;     // whole answers: where the decoded body begins in the buffer
-  std::size_t body_bytes_ = 0;
+  std::size_t parsed_ = 0;      // bytes of the buffer that were decoded, the head among them
+  std::size_t body_at_ = 0;     // where the decoded body begins in the buffer; what follows it is framing, to parsed_
+  std::size_t kept_ = 0;        // bytes of the body in the buffer
+  std::size_t body_bytes_ = 0;  // that have come
   bool expired_ = false;
   bool give_up_ = false;  // expired, or the client left
   bool left_ = false;

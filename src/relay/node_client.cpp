@@ -43,6 +43,7 @@ NodeConnection::~NodeConnection() {
 
 void NodeConnection::want_bytes() {
   if (reading_ || ended_) return;
+  if (in.size() == 0) in.make_room(0);
   // A read that filled the buffer says that the node sends in bulk: larger reads from here on.
   if (filled_) {
     in.make_room(in.size() > 0 ? in.capacity() : std::min(in.capacity() * 2, kMostBufferBytes));

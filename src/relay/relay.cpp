@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "attempt.hpp"
+#include "turnpike/relay/sse_splitter.hpp"
 
 namespace turnpike::relay {
 
@@ -169,10 +170,12 @@ class StreamRun final : public Patience {
   // One attempt from its start to its end, or to a failure.
   awaitable<Failure> serve(Attempt& attempt);
   awaitable<Failure> follow(Attempt& attempt);
-  Failure take_events(Attempt& attempt, SseSplitter& splitter);
+  Failure take_events(Attempt& attempt, SseSplitter& splitter, std::string_view stream);
+  std::size_t take_alike(std::string_view stream);
   Failure take_event(Attempt& attempt, std::string_view data);
   void take_continued(std::string_view data, std::size_t from);
   void account();
+  void account_text(std::string_view text, std::size_t bytes);
   bool flush();  // false: await flushed()
   awaitable<bool> flushed();
   [[nodiscard]] bool can_continue() const;
@@ -224,10 +227,13 @@ awaitable<bool> StreamRun::break_silence() {
 void StreamRun::account() {
   const auto& scan = rewriter_.scan();
   finished_ = finished_ || scan.finished;
-  if (scan.text_bytes == 0) return;
-  end_.seen.text_bytes += scan.text_bytes;
+  if (scan.text_bytes > 0) account_text(rewriter_.text(), scan.text_bytes);
+}
+
+// `text` as it stands between the quotes, empty where it is not all there is; `bytes`: what it comes to.
+void StreamRun::account_text(std::string_view text, std::size_t bytes) {
+  end_.seen.text_bytes += bytes;
   ++end_.seen.text_events;
-  const auto text = rewriter_.text();
   if (text.empty() || said_.size() + text.size() > relay_.limits_.max_continued_bytes) {
     said_whole_ = false;
   } else if (call_.scan.continuable && relay_.limits_.continuation) {
@@ -283,9 +289,20 @@ Failure StreamRun::take_event(Attempt& attempt, std::string_view data) {
   return Failure::none;
 }
 
-Failure StreamRun::take_events(Attempt& attempt, SseSplitter& splitter) {
+// Takes the events at the head of `stream` that differ from the last one in nothing but their text. Their bytes.
+std::size_t StreamRun::take_alike(std::string_view stream) {
+  std::string_view rest = stream;
+  while (rewriter_.append_alike(out_, rest, relay_.limits_.max_event_bytes)) {
+    account_text(rewriter_.text(), rewriter_.text().size());
+  }
+  return stream.size() - rest.size();
+}
+
+Failure StreamRun::take_events(Attempt& attempt, SseSplitter& splitter, std::string_view stream) {
   while (!done_) {
-    const auto data = splitter.next();
+    const auto next = splitter.between_events();
+    if (next && !fresh_) splitter.skip(take_alike(stream.substr(*next)));
+    const auto data = splitter.next(stream);
     if (!data) break;
     if (const auto failure = take_event(attempt, *data); failure != Failure::none) return failure;
   }
@@ -299,10 +316,11 @@ Failure StreamRun::take_events(Attempt& attempt, SseSplitter& splitter) {
 awaitable<Failure> StreamRun::follow(Attempt& attempt) {
   SseSplitter splitter(relay_.limits_.max_event_bytes);
   while (true) {
-    attempt.drain_into(splitter);
+    const auto stream = attempt.arrived();
     // Once, for all that came: a rewritten chunk is little longer than the node's.
-    out_.reserve(out_.size() + splitter.pending() + splitter.pending() / 4 + 512);
-    const auto failure = take_events(attempt, splitter);
+    out_.reserve(out_.size() + stream.size() + stream.size() / 4 + 512);
+    const auto failure = take_events(attempt, splitter, stream);
+    attempt.take(splitter.drop());
     text_sent_ = text_sent_ || end_.seen.text_events > 0;
     // The last events go out with the end of the stream.
     if (failure == Failure::none && done_) co_return Failure::none;
@@ -331,7 +349,7 @@ awaitable<Failure> StreamRun::serve(Attempt& attempt) {
     add_usage();
     end_.events = std::move(out_);
     co_await sink_.finish(std::move(end_));
-    co_await attempt.take_tail();
+    if (!attempt.message_ended()) co_await attempt.take_tail();
   }
   co_return failure;
 }

@@ -20,6 +20,17 @@ bool has_members(std::string_view json, std::size_t begin, std::size_t end) {
   return json.substr(begin + 1, end - begin - 1).find_first_not_of(" \t\r\n") != std::string_view::npos;
 }
 
+// Text of these alone is whole and well-formed by itself; any other is read in full.
+constexpr auto kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (std::size_t c = 0x20; c < 0x80; ++c) plain.at(c) = c != '"' && c != '\\';
+  return plain;
+}();
+
+bool is_plain(char c) {
+  return kPlain[static_cast<unsigned char>(c)];
+}
+
 }  // namespace
 
 scan::Span whole(std::string_view json, scan::Span container) {
@@ -130,7 +141,6 @@ ChunkRewriter::ChunkRewriter(scan::Scanner& scanner, std::string_view id_json, s
     : scanner_(scanner), id_json_(id_json), model_json_(model_json), hide_usage_(hide_usage) {}
 
 ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view data) {
-  if (append_by_shape(out, data)) return Kind::chunk;
   text_ = {};
   if (!scanner_.answer(data, scan_)) return Kind::bad;
   if (scan_.is_error) return Kind::error;
@@ -143,12 +153,12 @@ ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view dat
   out.append("data: ");
   const auto from = out.size();
   append_answer(out, data, scan_, id_json_, model_json_, hide_usage_, {});
-  if (data.find_first_of("\r\n") != std::string_view::npos) {
+  // Not find_first_of, which looks at each byte by itself.
+  if (data.find('\n') != std::string_view::npos || data.find('\r') != std::string_view::npos) {
     // White space between members; in an event it would end a line of data.
     std::replace_if(
         out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
-  }
-  if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
+  } else if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
     learn(data, std::string_view(out).substr(from));
   }
   out.append("\n\n");
@@ -162,32 +172,29 @@ void ChunkRewriter::learn(std::string_view data, std::string_view written) {
   const bool edits_before =
       scan_.id.at < text_at && scan_.model.at < text_at && scan_.id.found() && scan_.model.found();
   if (!edits_before) return;
-  head_.assign(data.substr(0, text_at));
-  tail_.assign(data.substr(data.size() - tail_size));
+  head_.assign("data: ").append(data.substr(0, text_at));
+  tail_.assign(data.substr(data.size() - tail_size)).append("\n\n");
   // White space behind the object was not written.
   const auto new_tail_at = written.size() - (tail_size - (data.size() - scan_.object_end - 1));
   new_head_.assign("data: ").append(written.substr(0, new_tail_at - text_.size()));
   new_tail_.assign(written.substr(new_tail_at)).append("\n\n");
 }
 
-bool ChunkRewriter::append_by_shape(std::string& out, std::string_view data) {
-  if (head_.empty() || data.size() <= head_.size() + tail_.size()) return false;
-  if (!data.starts_with(head_) || !data.ends_with(tail_)) return false;
-  const auto text = data.substr(head_.size(), data.size() - head_.size() - tail_.size());
-  // Plain ASCII without quote or escape is whole and well-formed by itself. Anything else is read in full.
-  unsigned other = 0;  // without a branch, so that the loop is vectorised
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    other |= static_cast<unsigned>(byte < 0x20) | static_cast<unsigned>(byte >= 0x80) |
-             static_cast<unsigned>(c == '"') | static_cast<unsigned>(c == '\\');
-  }
-  if (other != 0) return false;
-  scan_ = {};
-  scan_.has_choices = true;
-  scan_.choices = 1;
-  scan_.text_bytes = text.size();
-  text_ = text;
-  out.append(new_head_).append(text).append(new_tail_);
+bool ChunkRewriter::append_alike(std::string& out, std::string_view& stream, std::size_t max_event_bytes) {
+  if (head_.empty() || !stream.starts_with(head_)) return false;
+  const auto at = head_.size();
+  auto end = at;
+  while (end < stream.size() && is_plain(stream[end])) ++end;
+  if (end == at || end + tail_.size() > max_event_bytes || !stream.substr(end).starts_with(tail_)) return false;
+  text_ = stream.substr(at, end - at);
+  stream.remove_prefix(end + tail_.size());
+  const auto size = out.size();
+  out.resize_and_overwrite(size + new_head_.size() + text_.size() + new_tail_.size(), [&](char* to, std::size_t bytes) {
+    to = std::ranges::copy(new_head_, to + size).out;
+    to = std::ranges::copy(text_, to).out;
+    std::ranges::copy(new_tail_, to);
+    return bytes;
+  });
   return true;
 }
 

@@ -1,59 +1,57 @@
 #include "turnpike/relay/sse_splitter.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "turnpike/scan/scan.hpp"
 
 namespace turnpike::relay {
 
-SseSplitter::SseSplitter(std::size_t max_event_bytes) : buffer_(2048), max_event_bytes_(max_event_bytes) {}
+std::optional<std::size_t> SseSplitter::between_events() const {
+  if (oversize_ || searched_ != taken_) return std::nullopt;
+  return taken_;
+}
 
-void SseSplitter::expect(std::size_t bytes) {
-  buffer_.consume(taken_);
+std::size_t SseSplitter::drop() {
   line_at_ -= taken_;
   searched_ -= taken_;
   data_at_ -= data_lines_ > 0 ? taken_ : 0;
-  taken_ = 0;
-  if (buffer_.room() < bytes) buffer_.make_room(bytes);
+  return std::exchange(taken_, 0);
 }
 
-void SseSplitter::append(std::string_view bytes) {
-  expect(bytes.size());
-  std::memcpy(buffer_.tail().data(), bytes.data(), bytes.size());
-  buffer_.commit(bytes.size());
-}
-
-void SseSplitter::line(std::string_view text) {
+// A line of an event, which stands `at` in the stream.
+void SseSplitter::line(std::string_view text, std::size_t at, std::string_view stream) {
   if (!text.starts_with("data")) return;  // comments, and fields that chat streams do not use
-  text.remove_prefix(4);
-  if (text.starts_with(':')) {
-    text.remove_prefix(text.starts_with(": ") ? 2 : 1);
-  } else if (!text.empty()) {
+  std::size_t name = 4;
+  if (text.substr(name).starts_with(':')) {
+    name += text.substr(name).starts_with(": ") ? 2 : 1;
+  } else if (text.size() > name) {
     return;
   }
+  text.remove_prefix(name);
   if (++data_lines_ == 1) {
-    data_at_ = static_cast<std::size_t>(text.data() - buffer_.data());
+    data_at_ = at + name;
     data_size_ = text.size();
     return;
   }
-  if (data_lines_ == 2) joined_.assign(buffer_.data() + data_at_, data_size_);
+  if (data_lines_ == 2) joined_.assign(stream.substr(data_at_, data_size_));
   joined_.append("\n").append(text);
 }
 
-std::optional<std::string_view> SseSplitter::next() {
-  const std::string_view all = buffer_.unread();
+std::optional<std::string_view> SseSplitter::next(std::string_view stream) {
   while (!oversize_) {
-    const auto* end = static_cast<const char*>(std::memchr(all.data() + searched_, '\n', all.size() - searched_));
-    if (end == nullptr) {
-      searched_ = all.size();
-      oversize_ = all.size() - taken_ > max_event_bytes_;
+    const auto end = stream.find('\n', searched_);
+    if (end == std::string_view::npos) {
+      searched_ = stream.size();
+      oversize_ = stream.size() - taken_ > max_event_bytes_;
       return std::nullopt;
     }
-    std::string_view text = all.substr(line_at_, static_cast<std::size_t>(end - all.data()) - line_at_);
-    line_at_ = searched_ = static_cast<std::size_t>(end - all.data()) + 1;
+    const auto at = line_at_;
+    std::string_view text = stream.substr(at, end - at);
+    line_at_ = searched_ = end + 1;
     if (text.ends_with('\r')) text.remove_suffix(1);
     if (!text.empty()) {
-      line(text);
+      line(text, at, stream);
       oversize_ = line_at_ - taken_ > max_event_bytes_;
       continue;
     }
@@ -61,7 +59,7 @@ std::optional<std::string_view> SseSplitter::next() {
     if (data_lines_ == 0) continue;
     const bool joined = data_lines_ > 1;
     data_lines_ = 0;
-    if (!joined) return all.substr(data_at_, data_size_);
+    if (!joined) return stream.substr(data_at_, data_size_);
     const auto size = joined_.size();
     joined_.resize(size + scan::kPadding);
     return std::string_view(joined_).substr(0, size);

@@ -55,7 +55,7 @@ void append_answer(std::string& out, std::string_view json, const scan::AnswerSc
                    std::string_view model_json, bool hide_usage, std::string_view metadata);
 
 // Rewrites the chunks of one stream. Chunks of one stream are alike but for their text: once one was read in full,
-// those that differ from it in nothing but the text are recognised by comparing bytes, which is many times faster.
+// those that differ from it in nothing but the text are recognised by comparing bytes.
 class ChunkRewriter {
  public:
   // The JSON strings, with their quotes, that take the place of the node's; they must outlive this.
@@ -65,12 +65,15 @@ class ChunkRewriter {
   // Appends `data: …` and an empty line to `out` when it is a chunk. `data` has scan::kPadding bytes behind it.
   // What was found is in scan() until the next call.
   Kind append(std::string& out, std::string_view data);
+
+  // Takes the event at the head of `stream`, and writes it to `out`, if it is like one that append() has read in full
+  // but for its text, which is then in text(), and within `max_event_bytes`. False: nothing was done. Faster by far.
+  bool append_alike(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
   [[nodiscard]] const scan::AnswerScan& scan() const { return scan_; }
   // The chunk's text as it stands between the quotes; empty when it has none, or more than one.
   [[nodiscard]] std::string_view text() const { return text_; }
 
  private:
-  bool append_by_shape(std::string& out, std::string_view data);
   void learn(std::string_view data, std::string_view written);
 
   scan::Scanner& scanner_;
@@ -79,8 +82,8 @@ class ChunkRewriter {
   bool hide_usage_;
   scan::AnswerScan scan_;
   std::string_view text_;
-  std::string head_;      // of the node's chunks, up to the text
-  std::string tail_;      // … and from its end
+  std::string head_;      // of the node's events, up to the text
+  std::string tail_;      // … and from its end to the end of the event
   std::string new_head_;  // the same after rewriting
   std::string new_tail_;
 };

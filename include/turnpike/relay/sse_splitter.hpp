@@ -6,35 +6,34 @@
 #include <string>
 #include <string_view>
 
-#include "turnpike/http/input_buffer.hpp"
-
 namespace turnpike::relay {
 
+// Keeps no bytes but its place among the caller's.
 class SseSplitter {
  public:
-  explicit SseSplitter(std::size_t max_event_bytes);
+  explicit SseSplitter(std::size_t max_event_bytes) : max_event_bytes_(max_event_bytes) {}
 
-  // Makes room for what is about to come, at once rather than by and by. Views from next() end here.
-  void expect(std::size_t bytes);
+  // The data of the next whole event of `stream` (its data lines joined by LF), with scan::kPadding readable bytes
+  // behind it where `stream` has them; nullopt when more bytes are needed. Events without data are passed over.
+  // `stream` must begin with the same byte at each call, until drop(). The view is good until the next call.
+  std::optional<std::string_view> next(std::string_view stream);
 
-  // Takes bytes in. Views from next() end here.
-  void append(std::string_view bytes);
+  // Bytes of the stream behind which the next event begins, and nothing of it was looked at; nullopt within an event.
+  [[nodiscard]] std::optional<std::size_t> between_events() const;
+  // Passes over bytes that between_events() is in front of: whole events that the caller has read itself.
+  void skip(std::size_t bytes) { taken_ = line_at_ = searched_ = taken_ + bytes; }
 
-  // The data of the next whole event (its data lines joined by LF), with scan::kPadding readable bytes behind it;
-  // nullopt when more bytes are needed. The view is good until the next call. Events without data are passed over.
-  std::optional<std::string_view> next();
+  // How many bytes of the stream are behind it: from here on, the stream begins after them.
+  std::size_t drop();
 
   // An event grew past the limit: nothing more comes out.
   [[nodiscard]] bool oversize() const { return oversize_; }
-  // Bytes of an unfinished event.
-  [[nodiscard]] std::size_t pending() const { return buffer_.size() - taken_; }
 
  private:
-  void line(std::string_view text);
+  void line(std::string_view text, std::size_t at, std::string_view stream);
 
-  http::InputBuffer buffer_;
   std::size_t max_event_bytes_;
-  std::size_t taken_ = 0;     // bytes of `buffer_` behind events that were handed out
+  std::size_t taken_ = 0;     // bytes of the stream behind events that were handed out
   std::size_t line_at_ = 0;   // where the current line begins
   std::size_t searched_ = 0;  // no line end before here
   std::size_t data_at_ = 0;

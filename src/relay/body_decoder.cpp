@@ -1,0 +1,105 @@
+#include "body_decoder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+namespace turnpike::relay {
+namespace {
+
+constexpr std::string_view kLineEnd = "\r\n";
+
+// The value of a hexadecimal digit; of any other character, more than 15.
+constexpr auto kHex = [] {
+  std::array<std::uint8_t, 256> values{};
+  values.fill(16);
+  for (std::uint8_t i = 0; i < 10; ++i) values.at('0' + i) = i;
+  for (std::uint8_t i = 0; i < 6; ++i) values.at('a' + i) = values.at('A' + i) = 10 + i;
+  return values;
+}();
+
+}  // namespace
+
+BodyDecoder::Step BodyDecoder::decode(std::string_view bytes, char* to) {
+  std::size_t used = 0;
+  std::size_t written = 0;
+  while (used < bytes.size() && phase_ != Phase::done && phase_ != Phase::broken) {
+    const std::string_view rest = bytes.substr(used);
+    if (phase_ == Phase::data || phase_ == Phase::rest) {
+      const auto count = phase_ == Phase::rest ? rest.size() : std::min<std::uint64_t>(left_, rest.size());
+      if (to + written != rest.data()) std::memmove(to + written, rest.data(), count);
+      used += count;
+      written += count;
+      if (phase_ == Phase::data && (left_ -= count) == 0) phase_ = chunked_ ? Phase::next_size : Phase::done;
+      continue;
+    }
+    const auto count = phase_ == Phase::trailers ? read_trailers(rest) : read_size(rest);
+    if (count == 0) break;
+    used += count;
+  }
+  return {.used = used, .written = written};
+}
+
+void BodyDecoder::end() {
+  if (phase_ == Phase::rest) phase_ = Phase::done;
+  if (phase_ != Phase::done) phase_ = Phase::broken;
+}
+
+std::size_t BodyDecoder::fail() {
+  phase_ = Phase::broken;
+  return 0;
+}
+
+std::size_t BodyDecoder::need_more(std::string_view bytes) {
+  return bytes.size() > max_line_bytes_ ? fail() : 0;
+}
+
+// `chunk-size [ chunk-ext ] CRLF`, after the first chunk behind the CRLF that ends the one before.
+std::size_t BodyDecoder::read_size(std::string_view bytes) {
+  std::size_t at = 0;
+  if (phase_ == Phase::next_size) {
+    const auto before = bytes.substr(0, kLineEnd.size());
+    if (!kLineEnd.starts_with(before)) return fail();
+    if (before.size() < kLineEnd.size()) return 0;
+    at = kLineEnd.size();
+  }
+  const auto digits_at = at;
+  std::uint64_t size = 0;
+  for (; at < bytes.size(); ++at) {
+    const auto digit = kHex[static_cast<unsigned char>(bytes[at])];
+    if (digit > 15) break;
+    if (size >> 60U != 0) return fail();
+    size = size << 4U | digit;
+  }
+  if (at == bytes.size()) return need_more(bytes);
+  if (at == digits_at) return fail();
+  if (std::string_view(" \t;\r").find(bytes[at]) == std::string_view::npos) return fail();
+  if (bytes[at] != '\r') {
+    // Extensions mean nothing here; a line end on its own is not part of one.
+    at = bytes.find_first_of("\r\n", at);
+    if (at == std::string_view::npos) return need_more(bytes);
+  }
+  const auto line_end = bytes.substr(at, kLineEnd.size());
+  if (!kLineEnd.starts_with(line_end)) return fail();
+  if (line_end.size() < kLineEnd.size()) return need_more(bytes);
+  at += kLineEnd.size();
+  if (at > max_line_bytes_) return fail();
+  left_ = size;
+  phase_ = size > 0 ? Phase::data : Phase::trailers;
+  return at;
+}
+
+// Fields nobody reads, and the empty line behind them.
+std::size_t BodyDecoder::read_trailers(std::string_view bytes) {
+  std::size_t at = 0;
+  if (!bytes.starts_with(kLineEnd)) {
+    at = bytes.find("\r\n\r\n");
+    if (at == std::string_view::npos) return need_more(bytes);
+    at += kLineEnd.size();
+  }
+  if (at + kLineEnd.size() > max_line_bytes_) return fail();
+  phase_ = Phase::done;
+  return at + kLineEnd.size();
+}
+
+}  // namespace turnpike::relay
