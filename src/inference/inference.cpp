@@ -196,7 +196,7 @@ class StreamSettler final : public relay::StreamSink {
   }
   awaitable<bool> written() override { return client_.written(); }
 
-  awaitable<void> finish(relay::StreamEnd end) override {
+  awaitable<void> finish(relay::StreamEnd& end) override {
     const auto counted = end.seen;
     end.seen = inference_.seen_of(job_);
     end.seen.text_bytes = counted.text_bytes;
@@ -214,7 +214,7 @@ class StreamSettler final : public relay::StreamSink {
         written = co_await inference_.ledger_.written(charged->captured);
       }
       if (written && end.complete) {
-        co_await finish_complete(std::move(end), charged->settled);
+        co_await finish_complete(end, charged->settled);
         co_return;
       }
       // What was not written down is not acknowledged: the stream ends as a broken one.
@@ -234,9 +234,9 @@ class StreamSettler final : public relay::StreamSink {
     if (!std::exchange(begun_, true)) client_.begin(job_.id, node_id_);
   }
 
-  awaitable<void> finish_complete(relay::StreamEnd end, const Settled& settled) {
+  awaitable<void> finish_complete(relay::StreamEnd& end, const Settled& settled) {
     begin();
-    std::string tail = std::move(end.events);
+    std::string& tail = end.events;
     if (job_.scan.include_usage) append_usage(tail, end, settled);
     tail += "data: [DONE]\n\n";
     co_await client_.finish(tail, settled);

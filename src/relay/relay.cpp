@@ -159,7 +159,12 @@ class StreamRun final : public Patience {
         call_(call),
         sink_(sink),
         rewriter_(relay.scanner_, call.id_json, call.model_json, true),
+        out_(relay.spare_.take()),
         keep_alive_at_(relay.deadlines_.clock().now() + relay.limits_.keep_alive_interval) {}
+
+  ~StreamRun() override { relay_.spare_.give_back(std::move(out_)); }
+  StreamRun(const StreamRun&) = delete;
+  StreamRun& operator=(const StreamRun&) = delete;
 
   awaitable<void> run();
 
@@ -348,7 +353,8 @@ awaitable<Failure> StreamRun::serve(Attempt& attempt) {
     end_.complete = true;
     add_usage();
     end_.events = std::move(out_);
-    co_await sink_.finish(std::move(end_));
+    co_await sink_.finish(end_);
+    out_ = std::move(end_.events);
     if (!attempt.message_ended()) co_await attempt.take_tail();
   }
   co_return failure;
@@ -408,7 +414,7 @@ awaitable<void> StreamRun::run() {
     }
   }
   if (call_.client_gone.stop_requested()) end_.client_left = true;
-  co_await sink_.finish(std::move(end_));
+  co_await sink_.finish(end_);
 }
 
 awaitable<void> Relay::stream(const Call& call, StreamSink& sink) {

@@ -16,6 +16,7 @@
 
 #include "turnpike/base/deadlines.hpp"
 #include "turnpike/base/error.hpp"
+#include "turnpike/base/spare_strings.hpp"
 #include "turnpike/relay/node_client.hpp"
 #include "turnpike/relay/rewrite.hpp"
 #include "turnpike/relay/usage.hpp"
@@ -103,8 +104,8 @@ class StreamSink {
   virtual bool write(std::string_view events) = 0;
   // False: the client left.
   virtual boost::asio::awaitable<bool> written() = 0;
-  // The stream is over: settle it and write its end. Called once, last.
-  virtual boost::asio::awaitable<void> finish(StreamEnd end) = 0;
+  // The stream is over: settle it and write its end. Called once, last; what `end` holds is for the taking.
+  virtual boost::asio::awaitable<void> finish(StreamEnd& end) = 0;
 };
 
 struct RelayStats {
@@ -145,6 +146,7 @@ class Relay {
   scan::Scanner& scanner_;
   RelayLimits limits_;
   RelayStats stats_;
+  SpareStrings spare_{16, std::size_t{64} * 1024};  // what streams are gathered in
 };
 
 }  // namespace turnpike::relay

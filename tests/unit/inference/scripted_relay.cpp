@@ -61,7 +61,7 @@ awaitable<void> Relay::stream(const Call& call, StreamSink& sink) {
     end.client_left = true;
     break;
   }
-  co_await sink.finish(std::move(end));
+  co_await sink.finish(end);
 }
 
 }  // namespace turnpike::relay
