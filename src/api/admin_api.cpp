@@ -129,13 +129,14 @@ std::string_view state_of(const scheduler::Node& node, Instant now) {
 }  // namespace
 
 AdminApi::AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys,
-                   const dialect::Dialects& dialects, const Tiers& tiers, scheduler::NodeRegistry& nodes,
-                   const Clock& clock, payments::TopUp* top_up)
+                   const dialect::Dialects& dialects, const Tiers& tiers, limits::AccountLimits& account_limits,
+                   scheduler::NodeRegistry& nodes, const Clock& clock, payments::TopUp* top_up)
     : token_(std::move(token)),
       ledger_(ledger),
       keys_(keys),
       dialects_(dialects),
       tiers_(tiers),
+      account_limits_(account_limits),
       nodes_(nodes),
       clock_(clock),
       top_up_(top_up) {}
@@ -150,6 +151,8 @@ void AdminApi::add_routes(http::Router& router) {
   route(router, Verb::post, "/admin/credits/grant", &AdminApi::grant);
   route(router, Verb::get, "/admin/credits/balance", &AdminApi::balance);
   route(router, Verb::get, "/admin/credits/history", &AdminApi::history);
+  route(router, Verb::get, "/admin/limits", &AdminApi::show_limits);
+  route(router, Verb::put, "/admin/limits", &AdminApi::set_limits);
   route(router, Verb::get, "/admin/nodes", &AdminApi::list_nodes);
   route(router, Verb::post, "/admin/nodes/{id}/drain", &AdminApi::drain_node);
   if (top_up_ == nullptr) return;

@@ -48,13 +48,13 @@ void AuthApi::add_routes(http::Router& router) {
 
 http::Response AuthApi::challenge(const http::Request& request) {
   const auto verdict = challenges_.admit(client_address(request), clock_.now());
-  const Result<json> result = verdict.allowed ? make_challenge(request) : Guard::too_many(verdict);
+  const Result<json> result = verdict.allowed ? make_challenge(request) : std::unexpected(limits::too_many(verdict));
   return render(request, 200, result, verdict);
 }
 
 awaitable<http::Response> AuthApi::log_in(const http::Request& request) {
   const auto verdict = logins_.admit(client_address(request), clock_.now());
-  Result<json> result = Guard::too_many(verdict);
+  Result<json> result = std::unexpected(limits::too_many(verdict));
   if (verdict.allowed) result = co_await make_key(request);
   co_return render(request, 201, result, verdict);
 }

@@ -1,8 +1,6 @@
 #include "turnpike/api/chat_api.hpp"
 
-#include <algorithm>
 #include <array>
-#include <iterator>
 #include <utility>
 
 namespace turnpike::api {
@@ -26,13 +24,13 @@ awaitable<void> send(http::Exchange& exchange, http::Response response) {
 // An inference's stream as an HTTP answer.
 class HttpStream final : public inference::ClientStream {
  public:
-  HttpStream(http::Exchange& exchange, const Guard& guard, const Caller& caller)
-      : exchange_(exchange), guard_(guard), caller_(caller) {}
+  HttpStream(http::Exchange& exchange, const Guard& guard, const Caller& caller, const limits::Admission& admission)
+      : exchange_(exchange), guard_(guard), caller_(caller), admission_(admission) {}
 
   void begin(std::string_view job_id, std::string_view node_id) override {
     std::string head = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
     append_job_lines(head, *caller_.dialect, job_id, node_id);
-    Guard::append_limit_lines(head, caller_.admission.verdict);
+    Guard::append_limit_lines(head, admission_);
     exchange_.start_stream(200, "text/event-stream", head);
   }
   bool write(std::string_view events) override { return exchange_.write(events); }
@@ -46,13 +44,14 @@ class HttpStream final : public inference::ClientStream {
     if (!exchange_.write(event)) co_await exchange_.written();
   }
   awaitable<void> refuse(const Error& error) override {
-    co_await exchange_.send(guard_.refuse(&exchange_.request(), error));
+    co_await exchange_.send(guard_.refuse(exchange_.request(), error, admission_));
   }
 
  private:
   http::Exchange& exchange_;
   const Guard& guard_;
   const Caller& caller_;
+  const limits::Admission& admission_;
 };
 
 }  // namespace
@@ -70,10 +69,9 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
   const auto& request = exchange.request();
   auto caller = guard_.identify(request, identity::Scope::chat_write);
   if (!caller) return send(exchange, guard_.refuse(&request, caller.error()));
+  auto& admission = caller->admission;
   if (auto admitted = guard_.admit(*caller); !admitted) {
-    auto response = guard_.refuse(&request, admitted.error());
-    std::ranges::move(Guard::limit_fields(caller->admission.verdict), std::back_inserter(response.headers));
-    return send(exchange, std::move(response));
+    return send(exchange, guard_.refuse(request, admitted.error(), admission));
   }
   auto job = inference_.prepare({.kind = kind,
                                  .body = request.body,
@@ -81,8 +79,9 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
                                  .account = caller->account,
                                  .pool = scheduler::kDefaultPool,
                                  .request_id = request.id,
-                                 .client_gone = exchange.client_gone()});
-  if (!job) return send(exchange, guard_.refuse(&request, job.error()));
+                                 .client_gone = exchange.client_gone()},
+                                admission);
+  if (!job) return send(exchange, guard_.refuse(request, job.error(), admission));
   if ((*job)->scan.stream) return answer_stream(exchange, *std::move(caller), *std::move(job));
   return answer_whole(exchange, *std::move(caller), *std::move(job));
 }
@@ -91,7 +90,7 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, s
   auto delivered = co_await inference_.whole(*job);
   if (!delivered) {
     if (exchange.client_gone().stop_requested()) co_return;
-    co_await exchange.send(guard_.refuse(&exchange.request(), delivered.error()));
+    co_await exchange.send(guard_.refuse(exchange.request(), delivered.error(), job->admission));
     co_return;
   }
   std::string head;
@@ -99,13 +98,13 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, s
   append_job_lines(head, *caller.dialect, job->id, delivered->node_id);
   head.append(caller.dialect->header_prefix).append("credits-remaining: ");
   head.append(std::to_string(delivered->settled.balance.whole_credits())).append("\r\n");
-  Guard::append_limit_lines(head, caller.admission.verdict);
+  Guard::append_limit_lines(head, job->admission);
   const std::array<std::string_view, 1> body{delivered->body};
   co_await exchange.send(200, "application/json", head, body);
 }
 
 awaitable<void> ChatApi::answer_stream(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
-  HttpStream stream(exchange, guard_, caller);
+  HttpStream stream(exchange, guard_, caller, job->admission);
   co_await inference_.stream(*job, stream);
 }
 

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 #include <utility>
+
+#include "turnpike/api/client_address.hpp"
 
 namespace turnpike::api {
 
@@ -22,6 +25,21 @@ Guard::Presented Guard::presented_key(const http::Request& request) {
 }
 
 Result<Caller> Guard::identify(const http::Request& request, identity::Scope scope) const {
+  auto caller = authenticate(request);
+  if (!caller) {
+    // Whoever goes through keys, or sends none, is slowed down.
+    if (auto admitted = admit_stranger(request); !admitted) return std::unexpected(std::move(admitted).error());
+    return caller;
+  }
+  if (!caller->grant.scopes.has(scope)) {
+    return fail(Fault::insufficient_scope, "the API key lacks the scope that this needs");
+  }
+  caller->account = caller->key->account_id;
+  caller->dialect = &dialect_named(caller->key->dialect);
+  return caller;
+}
+
+Result<Caller> Guard::authenticate(const http::Request& request) const {
   const auto [presented, field] = presented_key(request);
   if (presented.empty()) {
     return fail(Fault::invalid_api_key, "an API key is needed: Authorization: Bearer KEY, or X-API-Key: KEY");
@@ -38,11 +56,6 @@ Result<Caller> Guard::identify(const http::Request& request, identity::Scope sco
     caller.grant = (*found)->grant();
   }
   if (auto good = check_signature(*caller.key, request, field); !good) return std::unexpected(std::move(good).error());
-  if (!caller.grant.scopes.has(scope)) {
-    return fail(Fault::insufficient_scope, "the API key lacks the scope that this needs");
-  }
-  caller.account = caller.key->account_id;
-  caller.dialect = &dialect_named(caller.key->dialect);
   return caller;
 }
 
@@ -95,47 +108,96 @@ const dialect::Dialect& Guard::dialect_of(std::string_view presented, const Erro
 }
 
 Result<void> Guard::admit(Caller& caller) const {
-  const auto tier = tiers_.find(caller.key->tier);
-  if (tier == tiers_.end()) return {};
-  caller.admission = limiter_.admit(caller.account, tier->second, clock_.now());
-  if (caller.admission.verdict.allowed) return {};
-  return too_many(caller.admission.verdict);
+  const auto* over = limiting_.overrides.find(caller.account);
+  const auto found = limiting_.tiers.find(over != nullptr && over->tier ? *over->tier : caller.key->tier);
+  if (found == limiting_.tiers.end() && over == nullptr) return {};
+  limits::Tier tier = found == limiting_.tiers.end() ? limits::Tier() : found->second;
+  if (over != nullptr) tier = limits::with(*over, tier);
+  caller.admission = limiting_.accounts.admit(caller.account, tier, clock_.now());
+  if (caller.admission.requests().allowed) return {};
+  return std::unexpected(limits::too_many(caller.admission.requests()));
 }
 
-std::unexpected<Error> Guard::too_many(const limits::Verdict& verdict) {
-  Error error{.fault = Fault::rate_limit_exceeded, .message = std::string(verdict.reason)};
-  error.retry_after = std::max(std::chrono::ceil<std::chrono::seconds>(verdict.wait), std::chrono::seconds(1));
-  return std::unexpected(std::move(error));
+Result<void> Guard::admit_stranger(const http::Request& request) const {
+  const auto verdict = limiting_.strangers.admit(client_address(request), clock_.now());
+  if (verdict.allowed) return {};
+  return std::unexpected(limits::too_many(verdict));
 }
 
 namespace {
 
+// Room for a number and its unit.
+struct Text {
+  std::array<char, 48> characters{};
+  char* end = characters.data();
+  void append(std::uint64_t value) { end = std::to_chars(end, characters.data() + characters.size(), value).ptr; }
+  void append(std::string_view text) { end = std::ranges::copy(text, end).out; }
+  [[nodiscard]] std::string_view view() const { return {characters.data(), end}; }
+};
+
+// As OpenAI writes how long it takes: 0s, 20ms, 8.64s, 6m0s, 1h0m0s.
+void append_duration(Text& text, std::chrono::milliseconds time) {
+  const auto ms = static_cast<std::uint64_t>(time.count());
+  if (ms > 0 && ms < 1'000) {
+    text.append(ms);
+    text.append("ms");
+    return;
+  }
+  if (ms >= 3'600'000) {
+    text.append(ms / 3'600'000);
+    text.append("h");
+  }
+  if (ms >= 60'000) {
+    text.append(ms / 60'000 % 60);
+    text.append("m");
+  }
+  text.append(ms / 1'000 % 60);
+  if (const auto rest = ms % 1'000; rest > 0) {
+    std::array<char, 4> digits{'.', static_cast<char>('0' + rest / 100), static_cast<char>('0' + rest / 10 % 10),
+                               static_cast<char>('0' + rest % 10)};
+    std::string_view decimals(digits.data(), digits.size());
+    while (decimals.ends_with('0')) decimals.remove_suffix(1);
+    text.append(decimals);
+  }
+  text.append("s");
+}
+
 // Hands each field's name and value to `take`.
 template <class Take>
-void each_limit_field(const limits::Verdict& verdict, Take take) {
+void each_limit_field(const limits::Verdict& verdict, LimitNames names, Take take) {
   if (!verdict.limit) return;
-  const auto field = [&](std::string_view name, std::uint64_t value, std::string_view unit) {
-    std::array<char, 24> text{};
-    char* end = std::to_chars(text.data(), text.data() + text.size() - unit.size(), value).ptr;
-    end = std::ranges::copy(unit, end).out;
-    take(name, std::string_view(text.data(), end));
+  const auto number = [&](std::string_view name, std::uint64_t value) {
+    Text text;
+    text.append(value);
+    take(name, text.view());
   };
-  field("x-ratelimit-limit-requests", *verdict.limit, "");
-  field("x-ratelimit-remaining-requests", verdict.remaining, "");
-  field("x-ratelimit-reset-requests", static_cast<std::uint64_t>(verdict.reset.count()), "ms");
+  number(names.limit, *verdict.limit);
+  number(names.remaining, verdict.remaining);
+  Text reset;
+  append_duration(reset, verdict.reset);
+  take(names.reset, reset.view());
 }
 
 }  // namespace
 
-std::vector<std::pair<std::string, std::string>> Guard::limit_fields(const limits::Verdict& verdict) {
+std::vector<std::pair<std::string, std::string>> Guard::limit_fields(const limits::Verdict& verdict, LimitNames names) {
   std::vector<std::pair<std::string, std::string>> fields;
-  each_limit_field(verdict, [&](auto name, auto value) { fields.emplace_back(name, value); });
+  each_limit_field(verdict, names, [&](auto name, auto value) { fields.emplace_back(name, value); });
   return fields;
 }
 
-void Guard::append_limit_lines(std::string& head, const limits::Verdict& verdict) {
-  each_limit_field(verdict,
-                   [&](auto name, auto value) { head.append(name).append(": ").append(value).append("\r\n"); });
+void Guard::append_limit_lines(std::string& head, const limits::Admission& admission) {
+  const auto append = [&](auto name, auto value) { head.append(name).append(": ").append(value).append("\r\n"); };
+  each_limit_field(admission.requests(), kRequestLimits, append);
+  each_limit_field(admission.tokens(), kTokenLimits, append);
+}
+
+http::Response Guard::refuse(const http::Request& request, const Error& error,
+                             const limits::Admission& admission) const {
+  auto response = refuse(&request, error);
+  std::ranges::move(limit_fields(admission.requests(), kRequestLimits), std::back_inserter(response.headers));
+  std::ranges::move(limit_fields(admission.tokens(), kTokenLimits), std::back_inserter(response.headers));
+  return response;
 }
 
 http::Response Guard::refuse(const http::Request* request, const Error& error) const {

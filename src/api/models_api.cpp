@@ -47,6 +47,7 @@ json ModelsApi::render(const inference::Model& model, const Caller& caller, std:
   const auto state = nodes_.state_of(model.id, pool, clock_.now());
   if (state.live == 0) return nullptr;
   const auto latency = std::llround(state.median_latency_ms);
+  const auto price = model.price_at(state.in_flight, state.capacity);
   json out = {{"id", model.id},
               {"object", "model"},
               {"created", model.created},
@@ -60,9 +61,8 @@ json ModelsApi::render(const inference::Model& model, const Caller& caller, std:
               {"context_window", model.context_window},
               {"nodes", state.live},
               {"median_latency_ms", latency},
-              {"pricing", pricing(model.price)}};
+              {"pricing", pricing(price)}};
   if (!caller.dialect->model_extras.empty()) {
-    const auto& price = model.price;
     const auto beyond = price.per_thousand_beyond != ledger::Money()
                             ? price.per_thousand_beyond
                             : ledger::Money::nanousd(price.completion_per_million.nanousd() / 1000);

@@ -56,10 +56,12 @@ http::Response StatusApi::well_known() const {
   return response;
 }
 
-void StatusApi::add_routes(http::Router& router, bool with_metrics) {
+void StatusApi::add_routes(http::Router& router, const Guard* guard) {
   const auto route = [&](std::string_view path, std::function<http::Response()> answer) {
-    router.add(http::Verb::get, path,
-               reply([answer = std::move(answer)](const http::Request& /*request*/) { return answer(); }));
+    router.add(http::Verb::get, path, reply([guard, answer = std::move(answer)](const http::Request& request) {
+                 const auto admitted = guard != nullptr ? guard->admit_stranger(request) : Result<void>();
+                 return admitted ? answer() : guard->refuse(&request, admitted.error());
+               }));
   };
   route("/health", [this] { return health(); });
   route("/readyz", [this] { return ready(); });
@@ -69,14 +71,12 @@ void StatusApi::add_routes(http::Router& router, bool with_metrics) {
     return response;
   });
   route("/.well-known/turnpike", [this] { return well_known(); });
-  if (with_metrics) {
-    route("/metrics", [this] {
-      http::Response response;
-      response.content_type = "text/plain; version=0.0.4";
-      response.body = metrics_.page();
-      return response;
-    });
-  }
+  route("/metrics", [this] {
+    http::Response response;
+    response.content_type = "text/plain; version=0.0.4";
+    response.body = metrics_.page();
+    return response;
+  });
 }
 
 }  // namespace turnpike::api

@@ -55,13 +55,16 @@ TokenApi::TokenApi(const Guard& guard, const identity::KeyRing& keys, const iden
 void TokenApi::add_routes(http::Router& router) {
   router.add(http::Verb::post, "/v1/auth/token",
              reply([this](const http::Request& request) { return exchange(request); }));
-  router.add(http::Verb::get, "/.well-known/jwks.json", reply([this](const http::Request&) { return jwk_set(); }));
+  router.add(http::Verb::get, "/.well-known/jwks.json", reply([this](const http::Request& request) {
+               const auto admitted = guard_.admit_stranger(request);
+               return admitted ? jwk_set() : guard_.refuse(&request, admitted.error());
+             }));
 }
 
 http::Response TokenApi::exchange(const http::Request& request) {
   const auto verdict = asked_.admit(client_address(request), clock_.now());
-  const Result<json> body =
-      verdict.allowed ? read_object(request, limits_.max_body_bytes, "keys.max_body_bytes") : Guard::too_many(verdict);
+  const Result<json> body = verdict.allowed ? read_object(request, limits_.max_body_bytes, "keys.max_body_bytes")
+                                            : std::unexpected(limits::too_many(verdict));
   const Result<std::string> api_key = body ? text(*body, "api_key") : std::unexpected(body.error());
   const Result<json> result = api_key ? make_token(request, *body, *api_key) : std::unexpected(api_key.error());
   http::Response response;

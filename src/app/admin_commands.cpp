@@ -1,5 +1,6 @@
 #include "admin_commands.hpp"
 
+#include <charconv>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -105,6 +106,45 @@ int grant_credits(const AdminCommand& command, const std::string& account, const
               {{"Account", "account_id"}, {"Granted (USD)", "granted_usdc"}, {"Balance (USD)", "balance_usdc"}},
               answer);
   });
+}
+
+namespace {
+
+void print_limits(const AdminCommand& command, const json& answer) {
+  print_one(command.output,
+            {{"Account", "account_id"},
+             {"Tier, over the key's", "tier"},
+             {"Requests a minute", "requests_per_minute"},
+             {"Tokens a minute", "tokens_per_minute"},
+             {"Tokens a day", "tokens_per_day"},
+             {"Requests at once", "concurrent_requests"},
+             {"Jobs at once", "concurrent_jobs"}},
+            answer);
+}
+
+}  // namespace
+
+int show_limits(const AdminCommand& command, const std::string& account) {
+  return ask(command, "GET", "/admin/limits?account=" + url_encoded(account), nullptr,
+             [&](const json& answer) { print_limits(command, answer); });
+}
+
+int set_limits(const AdminCommand& command, const std::string& account, const LimitOptions& options) {
+  json body{{"account", account}};
+  if (!options.tier.empty()) body["tier"] = options.tier;
+  const std::pair<const char*, const std::string*> limits[] = {{"requests_per_minute", &options.requests_per_minute},
+                                                               {"tokens_per_minute", &options.tokens_per_minute},
+                                                               {"tokens_per_day", &options.tokens_per_day},
+                                                               {"concurrent_requests", &options.concurrent_requests},
+                                                               {"concurrent_jobs", &options.concurrent_jobs}};
+  for (const auto& [name, text] : limits) {
+    if (text->empty()) continue;
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    const bool number = error == std::errc{} && end == text->data() + text->size();
+    body[name] = number ? json(value) : json(*text);
+  }
+  return ask(command, "PUT", "/admin/limits", body, [&](const json& answer) { print_limits(command, answer); });
 }
 
 int show_balance(const AdminCommand& command, const std::string& account) {

@@ -34,6 +34,19 @@ int grant_credits(const AdminCommand& command, const std::string& account, const
                   const std::string& note);
 int show_balance(const AdminCommand& command, const std::string& account);
 int show_history(const AdminCommand& command, const std::string& account, int limit, const std::string& cursor);
+// Empty: as the tier says.
+struct LimitOptions {
+  std::string tier;
+  std::string requests_per_minute;
+  std::string tokens_per_minute;
+  std::string tokens_per_day;
+  std::string concurrent_requests;
+  std::string concurrent_jobs;
+};
+
+int show_limits(const AdminCommand& command, const std::string& account);
+// In place of all that was set.
+int set_limits(const AdminCommand& command, const std::string& account, const LimitOptions& options);
 int list_nodes(const AdminCommand& command);
 int drain_node(const AdminCommand& command, const std::string& id, bool undo);
 int list_payments(const AdminCommand& command, bool all);

@@ -23,6 +23,7 @@ struct Arguments {
   DevOptions dev;
   AdminCommand admin;
   KeyOptions key;
+  LimitOptions limits;
   std::string id;
   std::string account;
   std::string credits;
@@ -120,6 +121,26 @@ void add_credits(CLI::App& app, Arguments& arguments) {
   }
 }
 
+void add_limits(CLI::App& app, Arguments& arguments) {
+  CLI::App* limits = add_group(app, "limits", "What one account may do, over its keys' tier");
+  CLI::App* show = add(*limits, "show", "What is set for an account", arguments,
+                       [&arguments] { return show_limits(arguments.admin, arguments.account); });
+  CLI::App* set = add(*limits, "set", "Set it anew: what is not named is as the tier says", arguments,
+                      [&arguments] { return set_limits(arguments.admin, arguments.account, arguments.limits); });
+  CLI::App* clear = add(*limits, "clear", "Leave all of it to the tier", arguments,
+                        [&arguments] { return set_limits(arguments.admin, arguments.account, {}); });
+  for (CLI::App* command : {show, set, clear}) {
+    add_place(*command, arguments);
+    command->add_option("--account", arguments.account, "The account's id")->required();
+  }
+  set->add_option("--tier", arguments.limits.tier, "In place of its keys' own");
+  set->add_option("--requests-per-minute", arguments.limits.requests_per_minute, "A number, or none");
+  set->add_option("--tokens-per-minute", arguments.limits.tokens_per_minute, "A number, or none");
+  set->add_option("--tokens-per-day", arguments.limits.tokens_per_day, "A number, or none");
+  set->add_option("--concurrent-requests", arguments.limits.concurrent_requests, "A number, or none");
+  set->add_option("--concurrent-jobs", arguments.limits.concurrent_jobs, "A number, or none");
+}
+
 void add_nodes(CLI::App& app, Arguments& arguments) {
   CLI::App* nodes = add_group(app, "nodes", "Nodes");
   CLI::App* list = add(*nodes, "list", "Every node and how it does", arguments,
@@ -172,6 +193,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   add_running(app, arguments);
   add_keys(app, arguments);
   add_credits(app, arguments);
+  add_limits(app, arguments);
   add_nodes(app, arguments);
   add_payments(app, arguments);
   add_local(app, arguments);

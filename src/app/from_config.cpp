@@ -23,6 +23,13 @@ scheduler::Engine engine_of(config::Engine engine) {
   std::unreachable();
 }
 
+http::TrustedProxies trusted_proxies(const std::vector<std::string>& texts) {
+  std::vector<Network> networks;
+  networks.reserve(texts.size());
+  for (const auto& text : texts) networks.push_back(Network::parse(text).value());  // the configuration was checked
+  return http::TrustedProxies(std::move(networks));
+}
+
 }  // namespace
 
 http::Limits http_limits(const config::Config& config) {
@@ -35,7 +42,8 @@ http::Limits http_limits(const config::Config& config) {
           .body_timeout = http.body_timeout,
           .idle_timeout = http.idle_timeout,
           .write_timeout = http.write_timeout,
-          .cors_allowed_origins = http.cors_allowed_origins};
+          .cors_allowed_origins = http.cors_allowed_origins,
+          .trusted_proxies = trusted_proxies(http.trusted_proxies)};
 }
 
 ledger::Limits ledger_limits(const config::Config& config) {
@@ -202,7 +210,11 @@ std::vector<inference::Model> models_of(const config::Config& config) {
                                 .completion_per_million = Money::nanousd(from.pricing.completion_per_million_nanousd),
                                 .per_request = Money::nanousd(from.pricing.per_request_nanousd),
                                 .included_output_tokens = from.pricing.included_output_tokens,
-                                .per_thousand_beyond = Money::nanousd(from.pricing.per_thousand_beyond_nanousd)}});
+                                .per_thousand_beyond = Money::nanousd(from.pricing.per_thousand_beyond_nanousd)},
+                      .demand = from.pricing.demand.transform([](const config::Demand& demand) {
+                        return inference::Demand{.least_percent = demand.least_percent,
+                                                 .most_percent = demand.most_percent};
+                      })});
   }
   return models;
 }
@@ -230,7 +242,10 @@ api::Tiers tiers_of(const config::Config& config) {
   api::Tiers tiers;
   for (const auto& from : config.tiers) {
     tiers.emplace(from.name, limits::Tier{.requests_per_minute = from.requests_per_minute,
-                                          .concurrent_requests = from.concurrent_requests});
+                                          .tokens_per_minute = from.tokens_per_minute,
+                                          .tokens_per_day = from.tokens_per_day,
+                                          .concurrent_requests = from.concurrent_requests,
+                                          .concurrent_jobs = from.concurrent_jobs});
   }
   return tiers;
 }

@@ -129,6 +129,8 @@ struct Gateway::Parts {
   inference::Catalogue catalogue;
   api::Tiers tiers;
   limits::RateLimiter limiter{65'536};
+  std::unique_ptr<limits::AccountLimits> account_limits;
+  limits::AddressLimiter strangers{config.http.anonymous_requests_per_minute, config.http.max_anonymous_clients};
   // Who delivers it.
   scheduler::NodeRegistry registry{breaker_rules(config), std::random_device{}()};
   scheduler::Scheduler scheduler{loop.get_executor(), deadlines, registry, line_limits(config)};
@@ -165,6 +167,9 @@ Result<void> Gateway::Parts::open_money() {
   auto ring = identity::KeyRing::open(*database, clock, key_rules(config));
   if (!ring) return std::unexpected(std::move(ring.error()));
   keys = *std::move(ring);
+  auto overrides = limits::AccountLimits::open(*database);
+  if (!overrides) return std::unexpected(std::move(overrides.error()));
+  account_limits = *std::move(overrides);
   auto signer = identity::AccessTokens::open(token_terms(config));
   if (!signer) return std::unexpected(std::move(signer.error()));
   tokens = *std::move(signer);
@@ -177,8 +182,10 @@ Result<void> Gateway::Parts::open_money() {
   auto login = identity::WalletLogin::open(login_terms(config), clock);
   if (!login) return std::unexpected(std::move(login.error()));
   wallet_login = *std::move(login);
-  inference.emplace(catalogue, *ledger, relay, scanner, clock, inference_limits(config));
-  guard.emplace(dialects, *keys, limiter, tiers, clock, *tokens, *signatures);
+  inference.emplace(catalogue, *ledger, relay, scanner, registry, clock, inference_limits(config));
+  guard.emplace(
+      dialects, *keys, *tokens, *signatures,
+      api::Limiting{.accounts = limiter, .tiers = tiers, .overrides = *account_limits, .strangers = strangers}, clock);
   return {};
 }
 
@@ -242,11 +249,11 @@ void Gateway::Parts::add_routes() {
   api::Identity identity{.name = config.network.name, .version = TURNPIKE_VERSION, .dialects = {}};
   for (const auto& dialect : dialects.all()) identity.dialects.push_back(dialect.id);
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
-  state->add_routes(router, true);
-  admin.emplace(admin_token(fs::path(config.data_dir) / "admin.token"), *ledger, *keys, dialects, tiers, registry,
-                clock, top_up.get());
+  state->add_routes(router, &*guard);
+  admin.emplace(admin_token(fs::path(config.data_dir) / "admin.token"), *ledger, *keys, dialects, tiers,
+                *account_limits, registry, clock, top_up.get());
   admin->add_routes(admin_router);
-  state->add_routes(admin_router, true);
+  state->add_routes(admin_router, nullptr);
 }
 
 void Gateway::Parts::add_metrics() {

@@ -5,6 +5,7 @@
 
 #include "table.hpp"
 #include "turnpike/base/decimal.hpp"
+#include "turnpike/base/network.hpp"
 
 namespace turnpike::config {
 namespace {
@@ -75,6 +76,10 @@ bool fits(const Row& row, const Json& value) {
       return is_count(row, value);
     case Kind::texts:
       return value.is_array() && std::ranges::all_of(value, is_text);
+    case Kind::networks:
+      return value.is_array() && std::ranges::all_of(value, [](const Json& item) {
+               return item.is_string() && turnpike::Network::parse(item.get_ref<const std::string&>());
+             });
     case Kind::text_map:
       return value.is_object() && std::ranges::all_of(value, is_text);
     case Kind::object:

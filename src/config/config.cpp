@@ -18,6 +18,7 @@ namespace turnpike::config {
 namespace {
 
 constexpr int kPriceDecimals = 9;
+constexpr int kCreditDecimals = 7;  // to the nano-dollar: a credit is 0.01 USD
 
 std::string text(const Json& object, const char* name) {
   const Json& value = object.at(name);
@@ -56,7 +57,10 @@ Http read_http(const Json& from) {
           .body_timeout = millis(from, "body_timeout_ms"),
           .idle_timeout = millis(from, "idle_timeout_ms"),
           .write_timeout = millis(from, "write_timeout_ms"),
-          .cors_allowed_origins = from.at("cors_allowed_origins").get<std::vector<std::string>>()};
+          .cors_allowed_origins = from.at("cors_allowed_origins").get<std::vector<std::string>>(),
+          .trusted_proxies = from.at("trusted_proxies").get<std::vector<std::string>>(),
+          .anonymous_requests_per_minute = count(from, "anonymous_requests_per_minute"),
+          .max_anonymous_clients = count(from, "max_anonymous_clients")};
 }
 
 Relay read_relay(const Json& from) {
@@ -118,19 +122,43 @@ Capabilities read_capabilities(const Json& names) {
           .structured_output = has("structured_output")};
 }
 
-Model read_model(const Json& from) {
-  const Json& pricing = from.at("pricing");
+// A price by its name without the unit, in dollars or in credits.
+std::int64_t read_price(const Json& pricing, const std::string& name, const std::string& pointer, Report& report) {
+  const std::int64_t dollars = nanousd(pricing, (name + "_usd").c_str());
+  const std::string in_credits = text(pricing, (name + "_credits").c_str());
+  if (in_credits.empty()) return dollars;
+  const std::string place = pointer + "/" + name + "_credits";
+  if (dollars != 0) report.add(place, "dollars or credits", "both");
+  const auto credits = parse_decimal(in_credits, kCreditDecimals);
+  if (!credits) report.add(place, "credits with at most 7 decimals", "\"" + in_credits + "\"");
+  return credits.value_or(0);
+}
+
+Pricing read_pricing(const Json& from, const std::string& pointer, Report& report) {
+  Pricing pricing{.prompt_per_million_nanousd = read_price(from, "prompt_per_million", pointer, report),
+                  .completion_per_million_nanousd = read_price(from, "completion_per_million", pointer, report),
+                  .per_request_nanousd = read_price(from, "per_request", pointer, report),
+                  .included_output_tokens = count(from, "included_output_tokens"),
+                  .per_thousand_beyond_nanousd = read_price(from, "per_thousand_beyond", pointer, report)};
+  const Json& demand = from.at("demand");
+  if (demand.is_null()) return pricing;
+  pricing.demand =
+      Demand{.least_percent = count(demand, "least_percent"), .most_percent = count(demand, "most_percent")};
+  if (pricing.demand->most_percent < pricing.demand->least_percent) {
+    report.add(pointer + "/demand/most_percent", "no less than least_percent",
+               std::to_string(pricing.demand->most_percent));
+  }
+  return pricing;
+}
+
+Model read_model(const Json& from, const std::string& pointer, Report& report) {
   return {.id = text(from, "id"),
           .owned_by = text(from, "owned_by"),
           .created = from.at("created").get<std::int64_t>(),
           .capabilities = read_capabilities(from.at("capabilities")),
           .context_window = count(from, "context_window"),
           .max_output_tokens = count_or_none(from, "max_output_tokens"),
-          .pricing = {.prompt_per_million_nanousd = nanousd(pricing, "prompt_per_million_usd"),
-                      .completion_per_million_nanousd = nanousd(pricing, "completion_per_million_usd"),
-                      .per_request_nanousd = nanousd(pricing, "per_request_usd"),
-                      .included_output_tokens = count(pricing, "included_output_tokens"),
-                      .per_thousand_beyond_nanousd = nanousd(pricing, "per_thousand_beyond_usd")}};
+          .pricing = read_pricing(from.at("pricing"), pointer + "/pricing", report)};
 }
 
 Engine read_engine(std::string_view name) {
@@ -316,7 +344,9 @@ Config read(const Json& from, const Json& written, Report& report) {
                        .max_nonces_per_key = count(signatures, "max_nonces_per_key")};
   config.log = {.level = text(log, "level"),
                 .format = text(log, "format") == "json" ? LogFormat::json : LogFormat::text};
-  for (const Json& model : from.at("models")) config.models.push_back(read_model(model));
+  for (const Json& model : from.at("models")) {
+    config.models.push_back(read_model(model, "/models/" + std::to_string(config.models.size()), report));
+  }
   for (const Json& node : from.at("nodes")) {
     config.nodes.push_back(read_node(node, "/nodes/" + std::to_string(config.nodes.size()), report));
   }

@@ -78,6 +78,7 @@ Json value_schema(const Row& row) {
     case Kind::name:
       return pattern_schema("^[A-Za-z0-9_.:/@-]{1,128}$");
     case Kind::texts:
+    case Kind::networks:
       return {{"type", "array"}, {"items", {{"type", "string"}}}};
     case Kind::flag:
       return {{"type", "boolean"}};

@@ -18,6 +18,7 @@ enum class Kind : std::uint8_t {
   text,             // a string; `least` is its least length
   name,             // a string of letters, digits and - _ . : / @, at most 128 long
   texts,            // an array of strings; with `choices`, of those
+  networks,         // an array of IP addresses and networks
   flag,
   count,    // a whole number from `least` to `most`
   decimal,  // dollars as a decimal string of at most 9 decimals, not below zero

@@ -235,13 +235,20 @@ Session::Got Session::parse_head(std::size_t head_bytes) {
   request_.http11 = parser_->version >= 11;
   request_.keep_alive = parser_->keep_alive();
   request_.body = {};
-  request_.peer = peer_;
+  request_.peer = client();
   request_.id.assign("req_");
   host_.ids.append_base62(request_.id, 20);
   if (request_.http11 && !request_.fields.find(Field::host)) {
     return fault(Fault::invalid_request, "a request of HTTP/1.1 needs the Host header");
   }
   return Got::request;
+}
+
+std::string_view Session::client() {
+  const auto& proxies = host_.parts.limits.trusted_proxies;
+  if (proxies.empty()) return peer_;
+  client_ = proxies.client(peer_, request_.fields);
+  return client_;
 }
 
 // Makes the buffer hold `bytes` (head and body). The views into the head move along. False: over the shared limit.

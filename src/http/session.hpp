@@ -56,6 +56,7 @@ class Session {
   boost::asio::awaitable<Got> read_body();
   boost::asio::awaitable<Got> read_chunked_body();
   Got parse_head(std::size_t head_bytes);
+  std::string_view client();
   bool grow_for_body(std::size_t bytes);
   boost::asio::awaitable<bool> more_bytes();
   boost::asio::awaitable<void> answer();
@@ -80,6 +81,7 @@ class Session {
   SessionHost& host_;
   Stream stream_;
   std::string peer_;
+  std::string client_;  // of the request, where proxies are trusted
   InputBuffer in_;
   Signal news_;
   Deadline deadline_;

@@ -33,6 +33,26 @@ std::string json_string(std::string_view text) {
 
 }  // namespace
 
+ledger::Price Model::price_at(std::size_t busy, std::size_t slots) const {
+  if (!demand) return price;
+  const std::uint64_t all = std::max<std::size_t>(slots, 1);
+  const std::uint64_t factor =
+      demand->least_percent * all + (demand->most_percent - demand->least_percent) * std::min<std::uint64_t>(busy, all);
+  const auto scaled = [&](ledger::Money part) { return ledger::times(part, factor, 100 * all); };
+  ledger::Price now = price;
+  now.prompt_per_million = scaled(price.prompt_per_million);
+  now.completion_per_million = scaled(price.completion_per_million);
+  now.per_request = scaled(price.per_request);
+  now.per_thousand_beyond = scaled(price.per_thousand_beyond);
+  return now;
+}
+
+ledger::Price Inference::price_of(const Model& model, std::string_view pool) const {
+  if (!model.demand) return model.price;
+  const auto state = nodes_.state_of(model.id, pool, clock_.now());
+  return model.price_at(state.in_flight, state.capacity);
+}
+
 void Catalogue::assign(std::vector<Model> models) {
   models_.clear();
   by_id_.clear();
@@ -50,8 +70,14 @@ ModelPtr Catalogue::find(std::string_view id) const {
 }
 
 Inference::Inference(Catalogue& catalogue, ledger::Ledger& ledger, relay::Relay& relay, scan::Scanner& scanner,
-                     const Clock& clock, InferenceLimits limits)
-    : catalogue_(catalogue), ledger_(ledger), relay_(relay), scanner_(scanner), clock_(clock), limits_(limits) {}
+                     const scheduler::NodeRegistry& nodes, const Clock& clock, InferenceLimits limits)
+    : catalogue_(catalogue),
+      ledger_(ledger),
+      relay_(relay),
+      scanner_(scanner),
+      nodes_(nodes),
+      clock_(clock),
+      limits_(limits) {}
 
 Result<void> Inference::check_capability(const Job& job) const {
   const auto& model = *job.model;
@@ -75,7 +101,21 @@ relay::Seen Inference::seen_of(const Job& job) const {
           .image_token_allowance = limits_.image_token_allowance};
 }
 
-Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request) {
+limits::Today Inference::today_of(ledger::AccountId account) const {
+  const auto now = clock_.wall();
+  return {.used_tokens = ledger_.tokens_today(account),
+          .left = std::chrono::ceil<std::chrono::milliseconds>(ledger::day_of(now) + std::chrono::days(1) - now)};
+}
+
+Result<void> Inference::reserve(limits::Admission& admission, ledger::AccountId account,
+                                const ledger::TokenCounts& most) const {
+  if (!admission.limits_tokens() || admission.reserve(most.prompt + most.completion, today_of(account), clock_.now())) {
+    return {};
+  }
+  return std::unexpected(limits::too_many(admission.tokens()));
+}
+
+Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request, limits::Admission& admission) {
   auto made = std::make_unique<Job>(request);
   Job& job = *made;
   auto scan = scanner_.request(request.kind, request.body);
@@ -107,8 +147,12 @@ Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request)
     // Below 2^30 tokens, 2^7 candidates and a text a byte: no overflow.
     most.completion = limit.value_or(fallback) * std::max(job.scan.choices, job.scan.candidates) * job.scan.inputs;
   }
+  if (auto reserved = reserve(admission, request.account, most); !reserved) {
+    return std::unexpected(std::move(reserved.error()));
+  }
   dialect::append_id(request.dialect, ids_, clock_.wall(), job.id);
-  auto hold = ledger_.hold(request.account, job.model->price.cost(most), {.job_id = job.id, .model = job.model->id});
+  job.price = price_of(*job.model, request.pool);
+  auto hold = ledger_.hold(request.account, job.price.cost(most), {.job_id = job.id, .model = job.model->id});
   if (!hold) return std::unexpected(std::move(hold.error()));
   job.hold = *std::move(hold);
   job.id_json = json_string(job.id);
@@ -118,6 +162,7 @@ Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request)
     timeout = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*job.scan.timeout_secs));
   }
   job.deadline = clock_.now() + std::min(timeout, limits_.max_timeout);
+  job.admission = std::move(admission);
   return made;
 }
 
@@ -143,10 +188,14 @@ Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, 
   Settled settled;
   settled.tokens = {.prompt = used.prompt_tokens, .completion = used.completion_tokens};
   settled.basis = !complete || !used.claimed ? Basis::relayed : used.bounded ? Basis::bounded : Basis::node_usage;
-  settled.charged = std::min(job.model->price.cost(settled.tokens), job.hold.amount());
+  settled.charged = std::min(job.price.cost(settled.tokens), job.hold.amount());
   auto captured =
       ledger_.charge(std::move(job.hold),
                      {.amount = settled.charged, .basis = settled.basis, .tokens = settled.tokens, .node_id = nodes});
+  if (job.admission.limits_tokens()) {
+    job.admission.settle(settled.tokens.prompt + settled.tokens.completion, today_of(job.request.account),
+                         clock_.now());
+  }
   if (!captured) return std::unexpected(std::move(captured.error()));
   settled.balance = captured->balance;
   return Charged{.settled = settled, .captured = *std::move(captured)};

@@ -24,7 +24,9 @@ constexpr int kMostEntriesAPage = 200;
 struct OpenAccount {
   Account account;
   Money balance;
-  Money held;  // never more than the balance
+  Money held = {};  // never more than the balance
+  WallTime day{};
+  std::uint64_t day_tokens = 0;  // of that day
 };
 
 boost::asio::awaitable<Result<Money>> ready(Result<Money> result) {
@@ -56,6 +58,14 @@ Result<void> catch_up(storage::Database& database) {
       [&](storage::Connection& connection, std::string_view record) { journal.apply(connection, record); });
   if (done && journal.entries() > 0) spdlog::info("ledger: {} entries brought in from the journal", journal.entries());
   return done;
+}
+
+void count_tokens(OpenAccount& account, const NewEntry& charge) {
+  if (const auto day = day_of(charge.created_at); day != account.day) {
+    account.day = day;
+    account.day_tokens = 0;
+  }
+  account.day_tokens += charge.tokens.prompt + charge.tokens.completion;
 }
 
 Error no_such_account() {
@@ -114,7 +124,7 @@ struct Ledger::State {
   OpenAccount& add(Account account, Money balance) {
     const AccountId id = account.id;
     OpenAccount& added = accounts[id];
-    added = {.account = std::move(account), .balance = balance, .held = {}};
+    added = {.account = std::move(account), .balance = balance};
     by_public_id.emplace(added.account.public_id, &added);
     last_account_id = std::max(last_account_id, id);
     return added;
@@ -250,14 +260,19 @@ Ledger::~Ledger() {
 Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const Clock& clock, Limits limits) {
   Opening opening;
   if (auto caught_up = catch_up(database); !caught_up) return std::unexpected(std::move(caught_up).error());
-  const auto loaded = database.run_now([&](storage::Connection& connection) { opening = load(connection); });
+  const auto today = day_of(clock.wall());
+  const auto loaded = database.run_now([&](storage::Connection& connection) { opening = load(connection, today); });
   if (!loaded) return std::unexpected(loaded.error());
   if (opening.accounts.size() > limits.max_accounts) {
     return fail(Fault::service_unavailable, "The database holds more accounts than ledger.max_accounts.");
   }
   auto state = std::make_unique<State>(database, clock, limits);
   state->accounts.reserve(opening.accounts.size());
-  for (auto& [account, balance] : opening.accounts) state->add(std::move(account), balance);
+  for (auto& [account, balance, day_tokens] : opening.accounts) {
+    OpenAccount& added = state->add(std::move(account), balance);
+    added.day = today;
+    added.day_tokens = day_tokens;
+  }
   state->last_entry_id = opening.last_entry_id;
   state->last_hold_id = opening.last_hold_id;
   state->stats.released_at_start = opening.left_holds.size();
@@ -301,6 +316,7 @@ Result<Captured> Ledger::charge(Hold hold, Charge charge) {
   entry->basis = charge.basis;
   entry->tokens = charge.tokens;
   entry->node_id = charge.node_id;
+  count_tokens(payer, *entry);
   if (open.journaled) entry->hold_id = open.id;
   state_->close_hold(open);
   ++state_->stats.captures;
@@ -400,6 +416,11 @@ Money Ledger::available(AccountId account) const {
 Money Ledger::balance(AccountId account) const {
   const OpenAccount* found = state_->find(account);
   return found == nullptr ? Money() : found->balance;
+}
+
+std::uint64_t Ledger::tokens_today(AccountId account) const {
+  const OpenAccount* found = state_->find(account);
+  return found == nullptr || found->day != day_of(state_->clock.wall()) ? 0 : found->day_tokens;
 }
 
 boost::asio::awaitable<Result<HistoryPage>> Ledger::history(AccountId account, int limit,

@@ -84,6 +84,16 @@ Money stored_balance(Connection& connection, AccountId account) {
   return query.bind(account).step() ? Money::nanousd(query.integer(0)) : Money();
 }
 
+// From the newest back: what is older than `since` is not read, however much it is.
+std::uint64_t tokens_since(Connection& connection, AccountId account, WallTime since) {
+  auto query = connection.prepare(
+      "SELECT created_at, prompt_tokens + completion_tokens FROM entries WHERE account_id = ? ORDER BY id DESC");
+  query.bind(account);
+  std::uint64_t tokens = 0;
+  while (query.step() && query.integer(0) >= micros(since)) tokens += static_cast<std::uint64_t>(query.integer(1));
+  return tokens;
+}
+
 }  // namespace
 
 void NewEntry::run(Connection& connection) {
@@ -153,11 +163,13 @@ void ReadHistory::run(Connection& connection) {
   }
 }
 
-Opening load(Connection& connection) {
+Opening load(Connection& connection, WallTime day) {
   Opening opening;
+  std::vector<std::size_t> active;  // accounts that had entries since `day`
   {
     auto query = connection.prepare(
-        "SELECT a.id, a.public_id, a.name, a.created_at, coalesce(e.id, 0), coalesce(e.balance_nanousd, 0) "
+        "SELECT a.id, a.public_id, a.name, a.created_at, coalesce(e.id, 0), coalesce(e.balance_nanousd, 0), "
+        "coalesce(e.created_at, 0) "
         "FROM accounts a LEFT JOIN entries e ON e.account_id = a.id AND "
         "e.id = (SELECT max(id) FROM entries WHERE account_id = a.id)");
     while (query.step()) {
@@ -167,7 +179,12 @@ Opening load(Connection& connection) {
                                               .created_at = wall_time(query.integer(3))},
                                   .balance = Money::nanousd(query.integer(5))});
       opening.last_entry_id = std::max(opening.last_entry_id, query.integer(4));
+      if (query.integer(6) >= micros(day)) active.push_back(opening.accounts.size() - 1);
     }
+  }
+  for (const auto i : active) {
+    StoredAccount& account = opening.accounts[i];
+    account.day_tokens = tokens_since(connection, account.account.id, day);
   }
   opening.last_hold_id = number(connection, "SELECT coalesce(max(id), 0) FROM holds");
   opening.left_holds = left_holds(connection);
@@ -190,7 +207,9 @@ void CatchUp::apply(Connection& connection, std::string_view record) {
   if (entry.id <= *last_entry_) return;
   if (entry.id != *last_entry_ + 1) {
     throw storage::StorageError("the journal goes on at entry " + std::to_string(entry.id) + ", the database ends at " +
-                                    std::to_string(*last_entry_) + ": they are not of one run",
+                                    std::to_string(*last_entry_) +
+                                    ": they are not of one run, or the machine lost power; without the journal's two "
+                                    "files the gateway starts with what the database has",
                                 false);
   }
   last_entry_ = entry.id;

@@ -73,6 +73,7 @@ struct ReadHistory final : storage::Operation {
 struct StoredAccount {
   Account account;
   Money balance;
+  std::uint64_t day_tokens = 0;
 };
 
 // Everything the ledger needs at start; drops the holds that were left.
@@ -82,7 +83,8 @@ struct Opening {
   std::int64_t last_hold_id = 0;
   std::vector<JournalHolds::Row> left_holds;
 };
-Opening load(storage::Connection& connection);
+// `day`: since when to count the accounts' tokens.
+Opening load(storage::Connection& connection, WallTime day);
 
 // Brings what earlier runs wrote ahead into the tables, unless it is there. To be handed to Database::replay; keep one
 // for the whole of it.

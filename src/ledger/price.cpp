@@ -19,6 +19,11 @@ Wide wide(Money price) {
 
 }  // namespace
 
+Money times(Money amount, std::uint64_t factor, std::uint64_t over) {
+  const Wide product = (wide(amount) * factor + over - 1) / over;
+  return Money::nanousd(static_cast<std::int64_t>(std::min(product, static_cast<Wide>(Money::max().nanousd()))));
+}
+
 Money Price::cost(TokenCounts tokens) const {
   const Wide prompt = std::min(tokens.prompt, kMostTokens);
   const Wide completion = std::min(tokens.completion, kMostTokens);

@@ -1,82 +1,205 @@
 #include "turnpike/limits/rate_limiter.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace turnpike::limits {
+namespace {
 
+using std::chrono::ceil;
 using std::chrono::milliseconds;
-using std::chrono::minutes;
 using std::chrono::nanoseconds;
 
-Verdict Bucket::take(Instant now) {
-  const nanoseconds minute = minutes(1);
-  // More than one a nanosecond is no limit that could be kept.
-  const nanoseconds each = std::max(minute / static_cast<std::int64_t>(per_minute_), nanoseconds(1));
-  const nanoseconds missing = std::max(full_at_, now) - now;  // the time that what was taken needs to come back
-  Verdict verdict{.limit = per_minute_};
-  const nanoseconds after = missing + each;
-  if (after > minute) {
+__extension__ using Wide = unsigned __int128;
+
+constexpr nanoseconds kMinute = std::chrono::minutes(1);
+constexpr nanoseconds kLongest = std::chrono::years(10);  // to come back: a debt past it is as good as endless
+
+// a * b / over, down to a whole number.
+std::uint64_t times(std::uint64_t a, std::uint64_t b, std::uint64_t over) {
+  std::uint64_t product = 0;
+  if (!__builtin_mul_overflow(a, b, &product)) return product / over;
+  return static_cast<std::uint64_t>(std::min(Wide{a} * b / over, Wide{std::numeric_limits<std::uint64_t>::max()}));
+}
+
+std::uint64_t count(nanoseconds time) {
+  return static_cast<std::uint64_t>(time.count());
+}
+
+// A bucket that follows the limit of its time.
+Bucket& bucket_of(std::optional<Bucket>& bucket, std::uint64_t limit, Instant now) {
+  if (!bucket) bucket.emplace(limit, now);
+  bucket->set_limit(limit);
+  return *bucket;
+}
+
+// What the day has left for `amount` beside what is reserved.
+Verdict ask_day(std::uint64_t limit, std::uint64_t amount, std::uint64_t reserved, const Today& today) {
+  const auto gone = today.used_tokens + reserved;
+  Verdict verdict{.limit = limit, .reset = today.left};
+  if (amount > limit || gone > limit - amount) {
     verdict.allowed = false;
-    verdict.reason = "too many requests a minute";
-    verdict.wait = std::chrono::ceil<milliseconds>(after - minute);
-    verdict.reset = std::chrono::ceil<milliseconds>(missing);
-    return verdict;
+    verdict.reason = "too many tokens a day";
+    verdict.wait = today.left;
+    verdict.remaining = limit - std::min(limit, gone);
+  } else {
+    verdict.remaining = limit - gone - amount;
   }
-  full_at_ = now + after;
-  verdict.remaining = static_cast<std::uint64_t>((minute - after) / each);
-  verdict.reset = std::chrono::ceil<milliseconds>(after);
   return verdict;
 }
 
-Admission::Admission(Admission&& other) noexcept
-    : verdict(other.verdict), limiter_(std::exchange(other.limiter_, nullptr)), account_(other.account_) {}
+// What a request that may use `most` takes of a limit that has `left`.
+std::uint64_t share_of(std::uint64_t most, const Verdict& left) {
+  return most <= *left.limit ? most : std::max<std::uint64_t>(left.remaining, 1);
+}
+
+}  // namespace
+
+Error too_many(const Verdict& verdict) {
+  Error error{.fault = Fault::rate_limit_exceeded, .message = std::string(verdict.reason)};
+  error.retry_after = std::max(ceil<std::chrono::seconds>(verdict.wait), std::chrono::seconds(1));
+  return error;
+}
+
+// ---- buckets ----
+
+nanoseconds Bucket::cost(std::uint64_t amount) const {
+  if (amount == 0) return nanoseconds(0);
+  // Not nothing: more than one a nanosecond is no limit that could be kept.
+  const auto time = std::max<std::uint64_t>(times(amount, count(kMinute), per_minute_), 1);
+  return nanoseconds(std::min(time, count(kLongest)));
+}
+
+Verdict Bucket::ask(std::uint64_t amount, std::uint64_t reserved, Instant now) const {
+  const nanoseconds missing = std::max(full_at_, now) - now + cost(reserved);
+  const nanoseconds after = missing + cost(amount);
+  Verdict verdict{.limit = per_minute_};
+  if (after > kMinute) {
+    verdict.allowed = false;
+    verdict.wait = ceil<milliseconds>(after - kMinute);
+    verdict.reset = ceil<milliseconds>(missing);
+    verdict.remaining = missing > kMinute ? 0 : times(count(kMinute - missing), per_minute_, count(kMinute));
+    return verdict;
+  }
+  verdict.remaining = times(count(kMinute - after), per_minute_, count(kMinute));
+  verdict.reset = ceil<milliseconds>(after);
+  return verdict;
+}
+
+void Bucket::spend(std::uint64_t amount, Instant now) {
+  full_at_ = std::min(std::max(full_at_, now) + cost(amount), now + kLongest);
+}
+
+Verdict Bucket::take(Instant now) {
+  Verdict verdict = ask(1, 0, now);
+  if (verdict.allowed) {
+    spend(1, now);
+  } else {
+    verdict.reason = "too many requests a minute";
+  }
+  return verdict;
+}
+
+// ---- a request under way ----
+
+Admission::Admission(Admission&& other) noexcept {
+  *this = std::move(other);
+}
 
 Admission& Admission::operator=(Admission&& other) noexcept {
   std::swap(limiter_, other.limiter_);
+  std::swap(use_, other.use_);
   std::swap(account_, other.account_);
-  std::swap(verdict, other.verdict);
+  std::swap(tokens_per_minute_, other.tokens_per_minute_);
+  std::swap(tokens_per_day_, other.tokens_per_day_);
+  std::swap(reserved_of_minute_, other.reserved_of_minute_);
+  std::swap(reserved_of_day_, other.reserved_of_day_);
+  std::swap(requests_, other.requests_);
+  std::swap(tokens_, other.tokens_);
   return *this;
 }
 
 Admission::~Admission() {
   if (limiter_ == nullptr) return;
-  const auto found = limiter_->accounts_.find(account_);
-  if (found == limiter_->accounts_.end()) return;
-  if (--found->second.running == 0 && !found->second.requests) limiter_->accounts_.erase(found);
+  give_back();
+  if (--use_->running == 0 && !use_->requests && !use_->tokens) limiter_->accounts_.erase(account_);
+}
+
+bool Admission::reserve(std::uint64_t most, const Today& today, Instant now) {
+  if (!limits_tokens()) return true;
+  Verdict minute;
+  Verdict day;
+  std::uint64_t of_minute = 0;
+  std::uint64_t of_day = 0;
+  if (tokens_per_minute_) {
+    const Bucket& bucket = bucket_of(use_->tokens, *tokens_per_minute_, now);
+    of_minute = share_of(most, bucket.ask(0, use_->reserved_of_minute, now));
+    minute = bucket.ask(of_minute, use_->reserved_of_minute, now);
+    if (!minute.allowed) minute.reason = "too many tokens a minute";
+  }
+  if (tokens_per_day_) {
+    of_day = share_of(most, ask_day(*tokens_per_day_, 0, use_->reserved_of_day, today));
+    day = ask_day(*tokens_per_day_, of_day, use_->reserved_of_day, today);
+  }
+  // The one that lets fewer through is the one to know of.
+  const bool tell_day =
+      day.limit && (!minute.limit || !day.allowed || (minute.allowed && day.remaining < minute.remaining));
+  tokens_ = tell_day ? day : minute;
+  if (!tokens_.allowed) return false;
+  reserved_of_minute_ += of_minute;
+  reserved_of_day_ += of_day;
+  use_->reserved_of_minute += of_minute;
+  use_->reserved_of_day += of_day;
+  return true;
+}
+
+void Admission::settle(std::uint64_t used, const Today& today, Instant now) {
+  if (!limits_tokens()) return;
+  give_back();
+  if (tokens_per_minute_) bucket_of(use_->tokens, *tokens_per_minute_, now).spend(used, now);
+  std::ignore = reserve(0, today, now);  // what is left now
+}
+
+void Admission::give_back() {
+  use_->reserved_of_minute -= std::exchange(reserved_of_minute_, 0);
+  use_->reserved_of_day -= std::exchange(reserved_of_day_, 0);
+}
+
+// ---- all of them ----
+
+bool AccountUse::idle(Instant now) const {
+  return running == 0 && (!requests || requests->full(now)) && (!tokens || tokens->full(now));
 }
 
 Admission RateLimiter::admit(std::int64_t account, const Tier& tier, Instant now) {
-  if (!tier.requests_per_minute && !tier.concurrent_requests) return {};
+  Admission admission;
+  if (!tier.requests_per_minute && !tier.concurrent_requests && !tier.tokens_per_minute && !tier.tokens_per_day) {
+    return admission;
+  }
   if (accounts_.size() >= max_accounts_ && !accounts_.contains(account)) forget_idle(now);
   auto& state = accounts_[account];
-  Admission refused;
   if (tier.concurrent_requests && state.running >= *tier.concurrent_requests) {
-    refused.verdict.allowed = false;
-    refused.verdict.reason = "too many requests at once";
-    refused.verdict.wait = std::chrono::seconds(1);
-    return refused;
+    admission.requests_.allowed = false;
+    admission.requests_.reason = "too many requests at once";
+    admission.requests_.wait = std::chrono::seconds(1);
+    return admission;
   }
-  Verdict verdict;
   if (tier.requests_per_minute) {
-    if (!state.requests) state.requests.emplace(*tier.requests_per_minute, now);
-    state.requests->set_limit(*tier.requests_per_minute);
-    verdict = state.requests->take(now);
-    if (!verdict.allowed) {
-      refused.verdict = verdict;
-      return refused;
-    }
+    admission.requests_ = bucket_of(state.requests, *tier.requests_per_minute, now).take(now);
+    if (!admission.requests_.allowed) return admission;
   }
   ++state.running;
-  Admission admission(*this, account);
-  admission.verdict = verdict;
+  admission.limiter_ = this;
+  admission.use_ = &state;
+  admission.account_ = account;
+  admission.tokens_per_minute_ = tier.tokens_per_minute;
+  admission.tokens_per_day_ = tier.tokens_per_day;
   return admission;
 }
 
 void RateLimiter::forget_idle(Instant now) {
-  std::erase_if(accounts_, [now](const auto& entry) {
-    return entry.second.running == 0 && (!entry.second.requests || entry.second.requests->full(now));
-  });
+  std::erase_if(accounts_, [now](const auto& entry) { return entry.second.idle(now); });
 }
 
 }  // namespace turnpike::limits

@@ -1,6 +1,7 @@
 // The HTTP surface against clients that are slow, broken or hostile.
 #include <gmock/gmock.h>
 
+#include <csignal>
 #include <fstream>
 #include <thread>
 
@@ -301,6 +302,106 @@ TEST_F(Http, keys_scopes_models_and_balances_have_their_refusals) {
   EXPECT_EQ(refused.header("x-ratelimit-limit-requests"), "3");
   EXPECT_GE(std::stoi(refused.header("retry-after")), 1);
   EXPECT_TRUE(no_hold_is_left());
+}
+
+TEST_F(Http, tokens_are_limited_by_what_may_be_used_and_then_by_what_was) {
+  config["tiers"] = {{"free", {{"requests_per_minute", nullptr}, {"tokens_per_minute", 1'000}}}};
+  start_gateway();
+  const auto key = create_key("100", {"--dialect", "one-adn"});
+  auto body = chat("x");
+  body["max_tokens"] = 600;
+  const auto first = ask(key, body);
+  ASSERT_EQ(first.status, 200) << first.body;
+  EXPECT_EQ(first.header("x-ratelimit-limit-tokens"), "1000");
+  const auto used = first.json()["usage"]["total_tokens"].get<int>();
+  EXPECT_EQ(first.header("x-ratelimit-remaining-tokens"), std::to_string(1'000 - used)) << "the rest was given back";
+  EXPECT_THAT(first.header("x-ratelimit-reset-tokens"), testing::MatchesRegex("[0-9.]+m?s"));
+  auto running = chat("[[sim endless=1 interval_ms=20]] x", true);
+  running["max_tokens"] = 600;
+  const auto [client, head] = open_stream(key, running);
+  EXPECT_EQ(head.status, 200);
+  const auto refused = ask(key, body);
+  EXPECT_EQ(refused.status, 429) << "two may use 1,200";
+  EXPECT_EQ(refused.json()["error"]["code"], "rate_limit_exceeded");
+  EXPECT_EQ(refused.header("x-ratelimit-limit-tokens"), "1000");
+  EXPECT_GE(std::stoi(refused.header("retry-after")), 1);
+}
+
+TEST_F(Http, errors_of_a_limited_key_say_what_is_left_too) {
+  config["tiers"] = {{"free", {{"requests_per_minute", 3}}}};
+  start_gateway();
+  const auto key = create_key("0", {"--dialect", "one-adn"});
+  const auto poor = ask(key, chat("x"));
+  EXPECT_EQ(poor.status, 403);
+  EXPECT_EQ(poor.header("x-ratelimit-remaining-requests"), "2");
+  EXPECT_EQ(poor.header("x-ratelimit-limit-tokens"), "10000");
+  auto unknown = chat("x");
+  unknown["model"] = "m-none";
+  const auto missing = ask(key, unknown);
+  EXPECT_EQ(missing.status, 404);
+  EXPECT_EQ(missing.header("x-ratelimit-remaining-requests"), "1");
+}
+
+TEST_F(Http, a_days_tokens_survive_a_crash) {
+  config["tiers"] = {{"queue", {{"tokens_per_day", 10'000}}}};
+  start_gateway();
+  const auto key = create_key("100", {"--dialect", "drm3"});
+  const auto first = ask(key, chat("x"));
+  ASSERT_EQ(first.status, 200) << first.body;
+  const int used = first.json()["usage"]["total_tokens"];
+  EXPECT_EQ(first.header("x-ratelimit-remaining-tokens"), std::to_string(10'000 - used));
+  gateway->signal(SIGKILL);
+  gateway->wait();
+  start_gateway();
+  const auto second = ask(key, chat("x"));
+  EXPECT_EQ(second.header("x-ratelimit-remaining-tokens"), std::to_string(10'000 - 2 * used));
+}
+
+TEST_F(Http, an_operator_limits_one_account) {
+  start_gateway();
+  const auto made = run({TURNPIKE_BINARY_DIR "/turnpike", "keys", "create", "--credits", "100", "--json", "--data-dir",
+                         config["data_dir"].get<std::string>()},
+                        folder.file("keys.log"));
+  const std::string key = json::parse(made.output)["api_key"];
+  const std::string account = json::parse(made.output)["account_id"];
+  EXPECT_EQ(ask(key, chat("x")).header("x-ratelimit-limit-requests"), "");
+  const auto set = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), {TURNPIKE_BINARY_DIR "/turnpike", "limits"});
+    words.insert(words.end(), {"--account", account, "--data-dir", config["data_dir"].get<std::string>()});
+    const auto done = run(std::move(words), folder.file("limits.log"));
+    EXPECT_EQ(done.code, 0) << done.output;
+    return done.output;
+  };
+  set({"set", "--requests-per-minute", "2", "--tokens-per-day", "none"});
+  EXPECT_EQ(ask(key, chat("x")).header("x-ratelimit-remaining-requests"), "1");
+  stop_gateway();
+  start_gateway();
+  EXPECT_THAT(set({"show"}), testing::HasSubstr("none"));
+  EXPECT_EQ(ask(key, chat("x")).header("x-ratelimit-limit-requests"), "2");
+  set({"clear"});
+  EXPECT_EQ(ask(key, chat("x")).header("x-ratelimit-limit-requests"), "");
+}
+
+TEST_F(Http, strangers_are_limited_by_address_and_a_trusted_proxy_says_whose) {
+  config["http"]["anonymous_requests_per_minute"] = 20;
+  config["http"]["trusted_proxies"] = {"127.0.0.0/8"};
+  start_gateway();
+  const auto health = [&](const std::string& client) {
+    return call(address, "GET", "/health", {{"X-Forwarded-For", client}}, "").status;
+  };
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(health("198.51.100.1"), 200);
+  EXPECT_EQ(health("198.51.100.1"), 429);
+  EXPECT_EQ(health("203.0.113.5, 198.51.100.1"), 429) << "what a client says of itself is not believed";
+  EXPECT_EQ(health("198.51.100.2"), 200);
+  const auto refused = call(address, "GET", "/v1/models",
+                            {{"Authorization", "Bearer dkn_live_nobody"}, {"X-Forwarded-For", "198.51.100.1"}}, "");
+  EXPECT_EQ(refused.status, 429);
+  EXPECT_GE(std::stoi(refused.header("retry-after")), 1);
+  const auto key = create_key("1");
+  EXPECT_EQ(
+      call(address, "GET", "/v1/models", {{"Authorization", "Bearer " + key}, {"X-Forwarded-For", "198.51.100.1"}}, "")
+          .status,
+      200);
 }
 
 TEST_F(Http, a_dria_client_that_does_not_ask_for_json_gets_plain_text) {

@@ -26,12 +26,16 @@ namespace turnpike::api {
 // POST   /admin/credits/grant       {account, credits, note?}
 // GET    /admin/credits/balance     ?account=
 // GET    /admin/credits/history     ?account=&limit=&cursor=
+// GET    /admin/limits              ?account=
+// PUT    /admin/limits              {account, tier?, requests_per_minute?, tokens_per_minute?, tokens_per_day?,
+//                                    concurrent_requests?, concurrent_jobs?}
 // GET    /admin/nodes
 // POST   /admin/nodes/{id}/drain    {drain?: true}
 // GET    /admin/payments            ?all=true
 // POST   /admin/payments/{id}/resolve {tx} or {refused: true}
 //
-// Credits are decimal strings, scopes one string separated by spaces, times RFC 3339 in UTC.
+// Credits are decimal strings, scopes one string separated by spaces, times RFC 3339 in UTC. A limit is a number or
+// "none"; what is left out or null is as the key's tier says.
 //
 // Loop thread only.
 class AdminApi {
@@ -39,7 +43,8 @@ class AdminApi {
   // `token` is what the operator must present as `Authorization: Bearer`. `top_up`: nullptr where there are no
   // payments.
   AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys, const dialect::Dialects& dialects,
-           const Tiers& tiers, scheduler::NodeRegistry& nodes, const Clock& clock, payments::TopUp* top_up = nullptr);
+           const Tiers& tiers, limits::AccountLimits& account_limits, scheduler::NodeRegistry& nodes,
+           const Clock& clock, payments::TopUp* top_up = nullptr);
   void add_routes(http::Router& router);
 
   using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
@@ -56,6 +61,8 @@ class AdminApi {
   Answer grant(const http::Request& request);
   Answer balance(const http::Request& request);
   Answer history(const http::Request& request);
+  Answer show_limits(const http::Request& request);
+  Answer set_limits(const http::Request& request);
   Answer list_nodes(const http::Request& request);
   Answer drain_node(const http::Request& request);
   Answer list_payments(const http::Request& request);
@@ -73,6 +80,7 @@ class AdminApi {
   identity::KeyRing& keys_;
   const dialect::Dialects& dialects_;
   const Tiers& tiers_;
+  limits::AccountLimits& account_limits_;
   scheduler::NodeRegistry& nodes_;
   const Clock& clock_;
   payments::TopUp* top_up_;

@@ -7,8 +7,8 @@
 
 namespace turnpike::api {
 
-// The address of the client, as good as the request. It is the connection's peer: what a proxy says of its client
-// (Forwarded, RFC 7239) is believed nowhere, and would be believed here.
+// The address of the client, as good as the request: the connection's peer, or whom trusted proxies name
+// (`http.trusted_proxies`).
 [[nodiscard]] inline std::string_view client_address(const http::Request& request) {
   return request.peer;
 }

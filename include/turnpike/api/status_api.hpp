@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "turnpike/api/guard.hpp"
 #include "turnpike/base/clock.hpp"
 #include "turnpike/http/router.hpp"
 #include "turnpike/telemetry/metrics.hpp"
@@ -29,8 +30,8 @@ struct Identity {
 class StatusApi {
  public:
   StatusApi(std::function<Status()> status, Identity identity, const telemetry::Metrics& metrics, const Clock& clock);
-  // `with_metrics`: /metrics is on this listener too.
-  void add_routes(http::Router& router, bool with_metrics);
+  // `guard` counts who asks; null, on the operator's listener: nobody does.
+  void add_routes(http::Router& router, const Guard* guard);
 
   // 503 while it drains or cannot write its ledger.
   [[nodiscard]] http::Response health() const;

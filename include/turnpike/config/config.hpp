@@ -39,6 +39,9 @@ struct Http {
   Milliseconds idle_timeout{};
   Milliseconds write_timeout{};
   std::vector<std::string> cors_allowed_origins = {};  // "*": any
+  std::vector<std::string> trusted_proxies = {};       // addresses and networks
+  std::uint64_t anonymous_requests_per_minute = 0;     // by client address
+  std::size_t max_anonymous_clients = 0;
   bool operator==(const Http&) const = default;
 };
 
@@ -69,12 +72,20 @@ struct Capabilities {
 };
 
 // Nano-dollars; see ledger::Price.
+// Of the price, in percent: while no slot is in use, and while all are.
+struct Demand {
+  std::uint64_t least_percent = 100;
+  std::uint64_t most_percent = 100;
+  bool operator==(const Demand&) const = default;
+};
+
 struct Pricing {
   std::int64_t prompt_per_million_nanousd = 0;
   std::int64_t completion_per_million_nanousd = 0;
   std::int64_t per_request_nanousd = 0;
   std::uint64_t included_output_tokens = 0;
   std::int64_t per_thousand_beyond_nanousd = 0;
+  std::optional<Demand> demand = {};
   bool operator==(const Pricing&) const = default;
 };
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "turnpike/http/trusted_proxies.hpp"
+
 namespace turnpike::http {
 
 struct Limits {
@@ -18,6 +20,7 @@ struct Limits {
   std::chrono::milliseconds idle_timeout{75'000};         // between requests
   std::chrono::milliseconds write_timeout{30'000};        // for a client that takes no bytes
   std::vector<std::string> cors_allowed_origins = {"*"};
+  TrustedProxies trusted_proxies = {};
 };
 
 }  // namespace turnpike::http

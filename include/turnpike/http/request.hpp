@@ -25,7 +25,7 @@ struct Request {
   std::string_view query;   // without the '?'
   Fields fields;
   std::string_view body;
-  std::string_view peer;  // address of the client, without the port
+  std::string_view peer;  // address of the client, without the port; behind trusted proxies as they say
   std::string id;         // x-request-id, made by the gateway
   bool http11 = true;
   bool keep_alive = true;

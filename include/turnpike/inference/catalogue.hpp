@@ -14,6 +14,12 @@
 
 namespace turnpike::inference {
 
+// Of a model's price, in percent: while none of its slots is in use, and while all are. In between in proportion.
+struct Demand {
+  std::uint64_t least_percent = 100;
+  std::uint64_t most_percent = 100;
+};
+
 struct Model {
   std::string id;
   std::string id_json;  // with quotes and escapes
@@ -27,6 +33,10 @@ struct Model {
   std::uint64_t context_window = 0;  // tokens; 0: not known
   std::uint64_t max_output_tokens = 0;
   ledger::Price price;
+  std::optional<Demand> demand;  // absent: the price does not change
+
+  // The price while `busy` of `slots` are in use; each part is rounded up to a nano-dollar.
+  [[nodiscard]] ledger::Price price_at(std::size_t busy, std::size_t slots) const;
 };
 
 using ModelPtr = std::shared_ptr<const Model>;

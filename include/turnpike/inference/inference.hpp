@@ -13,6 +13,7 @@
 #include "turnpike/dialect/dialect.hpp"
 #include "turnpike/inference/catalogue.hpp"
 #include "turnpike/ledger/ledger.hpp"
+#include "turnpike/limits/rate_limiter.hpp"
 #include "turnpike/relay/relay.hpp"
 #include "turnpike/scan/scan.hpp"
 
@@ -46,6 +47,8 @@ struct Job {
   std::string id_json;
   std::string defaults;  // members the dialect adds
   std::optional<std::uint64_t> added_max_tokens;
+  ledger::Price price;  // as it was when the job was held
+  limits::Admission admission;
   ledger::Hold hold;
   Instant deadline;
 };
@@ -84,11 +87,12 @@ class ClientStream {
 class Inference {
  public:
   Inference(Catalogue& catalogue, ledger::Ledger& ledger, relay::Relay& relay, scan::Scanner& scanner,
-            const Clock& clock, InferenceLimits limits);
+            const scheduler::NodeRegistry& nodes, const Clock& clock, InferenceLimits limits);
 
-  // Checks the request and holds the price of its upper bound. Errors: invalid_request (param names the member),
-  // model_not_found, insufficient_credits, service_unavailable.
-  Result<std::unique_ptr<Job>> prepare(const InferenceRequest& request);
+  // Checks the request, sets the upper bound of its tokens aside from the account's limits and holds its price. The job
+  // takes `admission` over; it stays with the caller where there is none. Errors: invalid_request (param names the
+  // member), model_not_found, rate_limit_exceeded, insufficient_credits, service_unavailable.
+  Result<std::unique_ptr<Job>> prepare(const InferenceRequest& request, limits::Admission& admission);
 
   // Runs it and charges it; the charge is durable when this returns. `job` stays the caller's, and is spent.
   boost::asio::awaitable<Result<Delivered>> whole(Job& job);
@@ -107,12 +111,17 @@ class Inference {
     Settled settled;
     ledger::Captured captured;
   };
+  [[nodiscard]] ledger::Price price_of(const Model& model, std::string_view pool) const;
+  [[nodiscard]] limits::Today today_of(ledger::AccountId account) const;
+  [[nodiscard]] Result<void> reserve(limits::Admission& admission, ledger::AccountId account,
+                                     const ledger::TokenCounts& most) const;
   Result<Charged> charge(Job& job, const relay::Used& used, bool complete, std::string_view nodes);
 
   Catalogue& catalogue_;
   ledger::Ledger& ledger_;
   relay::Relay& relay_;
   scan::Scanner& scanner_;
+  const scheduler::NodeRegistry& nodes_;
   const Clock& clock_;
   InferenceLimits limits_;
   IdSource ids_;

@@ -36,6 +36,11 @@ enum class Basis : std::uint8_t { node_usage, bounded, relayed, none };
 enum class EntryType : std::uint8_t { topup, grant, charge, adjustment };
 [[nodiscard]] std::string_view to_string(EntryType type);
 
+// The beginning of a time's day, in UTC.
+[[nodiscard]] inline WallTime day_of(WallTime time) {
+  return std::chrono::floor<std::chrono::days>(time);
+}
+
 struct Limits {
   std::size_t max_accounts = 1'000'000;
   std::size_t max_open_holds = 65'536;                 // more: service_unavailable
@@ -179,6 +184,9 @@ class Ledger {
   // Zero for an account that is not there.
   [[nodiscard]] Money available(AccountId account) const;  // balance less what is held
   [[nodiscard]] Money balance(AccountId account) const;
+
+  // Tokens that the account was charged for since the day began, in UTC; known again after a restart.
+  [[nodiscard]] std::uint64_t tokens_today(AccountId account) const;
 
   // Entries with ids below `before` (none: from the newest), newest first, at most `limit` (1 to 200, cut to that).
   [[nodiscard]] boost::asio::awaitable<Result<HistoryPage>> history(AccountId account, int limit,

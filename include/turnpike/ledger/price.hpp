@@ -13,6 +13,10 @@ struct TokenCounts {
   bool operator==(const TokenCounts&) const = default;
 };
 
+// amount * factor / over, rounded up to a nano-dollar; at most Money::max(). The amount must not be negative, `over`
+// not zero.
+[[nodiscard]] Money times(Money amount, std::uint64_t factor, std::uint64_t over);
+
 // The price of a model. Its parts add up; a model priced by tokens leaves the last three at zero, one priced by the
 // request leaves the first two.
 struct Price {

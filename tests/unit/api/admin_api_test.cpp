@@ -25,7 +25,7 @@ class AdminApiTest : public test::ApiTest {
     spec.capacity = 4;
     spec.api_key = "the-nodes-secret";
     nodes.assign({spec});
-    api = std::make_unique<AdminApi>("the-token", *ledger, *keys, dialects, tiers, nodes, clock);
+    api = std::make_unique<AdminApi>("the-token", *ledger, *keys, dialects, tiers, *overrides, nodes, clock);
     public_id = ledger->find(account)->public_id;
   }
   void TearDown() override {
@@ -305,6 +305,42 @@ TEST_F(AdminNodes, a_drained_one_takes_no_more_requests_until_told) {
   EXPECT_EQ(refusal(&AdminApi::drain_node, Asked().parameter("node-1").body(R"({"drain":"yes"})")),
             std::pair(400, json("drain")));
   EXPECT_EQ(refusal(&AdminApi::drain_node, Asked().parameter("nobody")).first, 404);
+}
+
+TEST_F(AdminApiTest, limits_of_an_account_are_set_shown_and_cleared) {
+  const auto shown = [&] { return ok(&AdminApi::show_limits, Asked().query("account=" + public_id)); };
+  const auto set = [&](json body) {
+    body["account"] = public_id;
+    return ok(&AdminApi::set_limits, Asked().body(body.dump()));
+  };
+  EXPECT_TRUE(shown()["tier"].is_null());
+  const auto answer = set({{"tier", "free"}, {"requests_per_minute", 7}, {"tokens_per_day", "none"}});
+  EXPECT_EQ(answer, shown());
+  EXPECT_EQ(answer["account_id"], public_id);
+  EXPECT_EQ(answer["tier"], "free");
+  EXPECT_EQ(answer["requests_per_minute"], 7);
+  EXPECT_EQ(answer["tokens_per_day"], "none");
+  EXPECT_TRUE(answer["concurrent_jobs"].is_null());
+  EXPECT_EQ(overrides->find(account)->limits.tokens_per_day, 0U);
+  EXPECT_TRUE(set({})["tier"].is_null());
+  EXPECT_EQ(overrides->find(account), nullptr);
+}
+
+TEST_F(AdminApiTest, limits_that_are_none_are_refused_by_name) {
+  const auto refused = [&](json body) {
+    body["account"] = public_id;
+    return refusal(&AdminApi::set_limits, Asked().body(body.dump()));
+  };
+  using Refusal = std::pair<int, json>;
+  EXPECT_EQ(refused({{"tier", "nope"}}), (Refusal{400, "tier"}));
+  EXPECT_EQ(refused({{"tier", 1}}), (Refusal{400, "tier"}));
+  for (const json& value : {json(0), json(-1), json(1.5), json("7"), json(true), json(1'125'899'906'842'625)}) {
+    EXPECT_EQ(refused({{"tokens_per_minute", value}}), (Refusal{400, "tokens_per_minute"})) << value;
+  }
+  EXPECT_EQ(refusal(&AdminApi::set_limits, Asked().body("{}")), (Refusal{400, "account"}));
+  EXPECT_EQ(refusal(&AdminApi::set_limits, Asked().body(R"({"account":"acct_x"})")), (Refusal{404, "account"}));
+  EXPECT_EQ(refusal(&AdminApi::show_limits, Asked()), (Refusal{404, "account"}));
+  EXPECT_EQ(overrides->find(account), nullptr);
 }
 
 }  // namespace

@@ -32,6 +32,10 @@ class Asked {
     request_.target = keep(std::move(target));
     return *this;
   }
+  Asked& peer(std::string address) {
+    request_.peer = keep(std::move(address));
+    return *this;
+  }
   Asked& query(std::string text) {
     request_.query = keep(std::move(text));
     return *this;
@@ -64,7 +68,10 @@ class ApiTest : public testing::Test {
                        {.key_file = folder.file("token.key"), .issuer = "https://gate.example", .remembered = 4})
                        .value());
     signatures = identity::RequestSignatures::open(*database, clock, signature_terms).value();
-    guard = std::make_unique<Guard>(dialects, *keys, limiter, tiers, clock, *tokens, *signatures);
+    overrides = limits::AccountLimits::open(*database).value();
+    guard = std::make_unique<Guard>(
+        dialects, *keys, *tokens, *signatures,
+        Limiting{.accounts = limiter, .tiers = tiers, .overrides = *overrides, .strangers = strangers}, clock);
     account = account_with(0);
   }
   void TearDown() override {
@@ -120,6 +127,8 @@ class ApiTest : public testing::Test {
   std::unique_ptr<identity::RequestSignatures> signatures;
   dialect::Dialects dialects = dialect::Dialects::load("", "dria").value();
   limits::RateLimiter limiter{100};
+  limits::AddressLimiter strangers{1'000, 100};
+  std::unique_ptr<limits::AccountLimits> overrides;
   Tiers tiers{{"metered", {}},
               {"queue", {}},
               {"free", {.requests_per_minute = 2, .concurrent_requests = std::nullopt}},

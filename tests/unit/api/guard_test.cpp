@@ -268,6 +268,37 @@ TEST_F(IdentifySigned, a_wrong_digest_is_a_400_for_every_key) {
   EXPECT_EQ(error->param, "content-digest");
 }
 
+// ---- strangers ----
+
+using Strangers = GuardTest;
+
+TEST_F(Strangers, who_shows_no_good_key_is_counted_and_who_does_is_not) {
+  strangers = limits::AddressLimiter(3, 100);
+  const auto key = make_key();
+  const auto from = [](const std::string& presented) {
+    Asked asked;
+    asked.peer("192.0.2.1");
+    if (!presented.empty()) asked.key(presented);
+    return asked;
+  };
+  const auto fault = [&](const Asked& asked) {
+    const auto caller = guard->identify(asked.request(), identity::Scope::chat_write);
+    return caller ? std::optional<Fault>() : caller.error().fault;
+  };
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(fault(from(key)), std::nullopt);
+  EXPECT_EQ(fault(from("dkn_live_nobody")), Fault::invalid_api_key);
+  EXPECT_EQ(fault(from("")), Fault::invalid_api_key);
+  EXPECT_TRUE(guard->admit_stranger(from("").request()));
+  const auto refused = guard->identify(from("dkn_live_nobody").request(), identity::Scope::chat_write);
+  EXPECT_EQ(refused.error().fault, Fault::rate_limit_exceeded);
+  EXPECT_EQ(refused.error().retry_after, seconds(20));
+  EXPECT_FALSE(guard->admit_stranger(from("").request()));
+  EXPECT_EQ(fault(from(key)), std::nullopt) << "who has a key is served";
+  EXPECT_TRUE(guard->admit_stranger(Asked().peer("192.0.2.2").request()));
+  clock.advance(seconds(20));
+  EXPECT_TRUE(guard->admit_stranger(from("").request()));
+}
+
 // ---- how much ----
 
 using Admit = GuardTest;
@@ -324,26 +355,56 @@ TEST_F(Admit, a_tier_that_a_reload_changed_counts_from_the_next_request) {
   EXPECT_FALSE(guard->admit(caller));
 }
 
+TEST_F(Admit, what_is_set_for_an_account_goes_over_its_keys_tier) {
+  ASSERT_TRUE(loop.run(overrides->set(account, {.tier = std::nullopt, .limits = {.requests_per_minute = 5}})));
+  EXPECT_EQ(admit_all("free").first, 5);
+  account = account_with(0);
+  ASSERT_TRUE(loop.run(overrides->set(account, {.tier = "free", .limits = {}})));
+  EXPECT_EQ(admit_all("metered").first, 2);
+  account = account_with(0);
+  ASSERT_TRUE(loop.run(overrides->set(account, {.tier = "gone", .limits = {.requests_per_minute = 3}})));
+  EXPECT_EQ(admit_all("free").first, 3);
+  account = account_with(0);
+  ASSERT_TRUE(loop.run(overrides->set(account, {.tier = std::nullopt, .limits = {.requests_per_minute = 0}})));
+  EXPECT_EQ(admit_all("free").first, 10'000);
+}
+
+TEST_F(Admit, how_long_it_takes_is_told_as_openai_does) {
+  const auto told = [](std::chrono::milliseconds time) {
+    return Guard::limit_fields({.limit = 1, .reset = time}).at(2).second;
+  };
+  using std::chrono::milliseconds;
+  EXPECT_EQ(told(milliseconds(0)), "0s");
+  EXPECT_EQ(told(milliseconds(20)), "20ms");
+  EXPECT_EQ(told(milliseconds(1'000)), "1s");
+  EXPECT_EQ(told(milliseconds(8'640)), "8.64s");
+  EXPECT_EQ(told(milliseconds(1'005)), "1.005s");
+  EXPECT_EQ(told(milliseconds(360'000)), "6m0s");
+  EXPECT_EQ(told(milliseconds(66'400)), "1m6.4s");
+  EXPECT_EQ(told(milliseconds(3'600'000)), "1h0m0s");
+  EXPECT_EQ(told(milliseconds(86'399'999)), "23h59m59.999s");
+}
+
 TEST_F(Admit, the_limit_fields_say_what_is_left) {
   auto caller = caller_with("free");
   ASSERT_TRUE(guard->admit(caller));
   using Fields = std::vector<std::pair<std::string, std::string>>;
-  EXPECT_EQ(Guard::limit_fields(caller.admission.verdict), (Fields{{"x-ratelimit-limit-requests", "2"},
-                                                                   {"x-ratelimit-remaining-requests", "1"},
-                                                                   {"x-ratelimit-reset-requests", "30000ms"}}));
+  EXPECT_EQ(Guard::limit_fields(caller.admission.requests()), (Fields{{"x-ratelimit-limit-requests", "2"},
+                                                                      {"x-ratelimit-remaining-requests", "1"},
+                                                                      {"x-ratelimit-reset-requests", "30s"}}));
   ASSERT_TRUE(guard->admit(caller));
   ASSERT_FALSE(guard->admit(caller));
-  EXPECT_EQ(Guard::limit_fields(caller.admission.verdict).at(1).second, "0");
+  EXPECT_EQ(Guard::limit_fields(caller.admission.requests()).at(1).second, "0");
 }
 
 TEST_F(Admit, the_lines_of_a_head_are_the_same_fields) {
   auto caller = caller_with("seven");
   ASSERT_TRUE(guard->admit(caller));
   std::string fields;
-  for (const auto& [name, value] : Guard::limit_fields(caller.admission.verdict))
+  for (const auto& [name, value] : Guard::limit_fields(caller.admission.requests()))
     fields.append(name).append(": ").append(value).append("\r\n");
   std::string head = "before\r\n";
-  Guard::append_limit_lines(head, caller.admission.verdict);
+  Guard::append_limit_lines(head, caller.admission);
   EXPECT_EQ(head, "before\r\n" + fields);
   EXPECT_FALSE(fields.empty());
 }
@@ -351,9 +412,9 @@ TEST_F(Admit, the_lines_of_a_head_are_the_same_fields) {
 TEST_F(Admit, without_a_limit_there_are_no_fields) {
   auto caller = caller_with("metered");
   ASSERT_TRUE(guard->admit(caller));
-  EXPECT_TRUE(Guard::limit_fields(caller.admission.verdict).empty());
+  EXPECT_TRUE(Guard::limit_fields(caller.admission.requests()).empty());
   std::string head;
-  Guard::append_limit_lines(head, caller.admission.verdict);
+  Guard::append_limit_lines(head, caller.admission);
   EXPECT_EQ(head, "");
 }
 

@@ -186,6 +186,41 @@ TEST(Config, prices_are_read_exactly) {
   EXPECT_EQ(config.models[0].pricing, expected);
 }
 
+TEST(Config, prices_may_be_in_credits_and_follow_demand) {
+  const Config config = parse(R"({"models": [{"id": "m", "context_window": 1, "pricing": {
+    "prompt_per_million_credits": "5", "completion_per_million_usd": "0.05", "per_request_credits": "0.0000001",
+    "per_thousand_beyond_credits": "1.5", "demand": {"most_percent": 250}}}]})",
+                              "f.json")
+                            .value();
+  const Pricing expected{.prompt_per_million_nanousd = 50'000'000,
+                         .completion_per_million_nanousd = 50'000'000,
+                         .per_request_nanousd = 1,
+                         .included_output_tokens = 0,
+                         .per_thousand_beyond_nanousd = 15'000'000,
+                         .demand = Demand{.least_percent = 100, .most_percent = 250}};
+  EXPECT_EQ(config.models[0].pricing, expected);
+}
+
+TEST(Config, a_price_of_two_units_or_too_many_decimals_is_a_fault) {
+  const Faults faults = faults_of(R"({"models": [{"id": "m", "context_window": 1, "pricing": {
+    "prompt_per_million_credits": "5", "prompt_per_million_usd": "0.05", "per_request_credits": "0.00000001",
+    "demand": {"least_percent": 200, "most_percent": 150}}}]})");
+  ASSERT_EQ(faults.size(), 3U);
+  EXPECT_EQ(faults[0], "f.json: /models/0/pricing/prompt_per_million_credits: expected dollars or credits, got both");
+  EXPECT_EQ(faults[1],
+            "f.json: /models/0/pricing/per_request_credits: expected credits with at most 7 decimals, got "
+            "\"0.00000001\"");
+  EXPECT_EQ(faults[2], "f.json: /models/0/pricing/demand/most_percent: expected no less than least_percent, got 150");
+}
+
+TEST(Config, proxies_are_addresses_and_networks) {
+  EXPECT_EQ(parse(R"({"http": {"trusted_proxies": ["10.0.0.0/8", "::1"]}})", "f.json")->http.trusted_proxies,
+            (std::vector<std::string>{"10.0.0.0/8", "::1"}));
+  EXPECT_EQ(faults_of(R"({"http": {"trusted_proxies": ["10.0.0.1/8"]}})"),
+            Faults{"f.json: /http/trusted_proxies: expected an array of IP addresses and networks, as \"10.0.0.0/8\", "
+                   "got [\"10.0.0.1/8\"]"});
+}
+
 TEST(Config, a_tier_that_is_written_goes_over_the_built_in_one) {
   const Config config = parse(R"({"tiers": {"free": {"requests_per_minute": 3}, "pro": {"tokens_per_minute": null},
     "bench": {"concurrent_requests": 4}}})",

@@ -79,7 +79,7 @@ class InferenceTest : public testing::Test {
     return made;
   }
   Inference& inference() {
-    if (!made_) made_ = std::make_unique<Inference>(catalogue, *ledger, relay_, scanner, clock, limits);
+    if (!made_) made_ = std::make_unique<Inference>(catalogue, *ledger, relay_, scanner, registry, clock, limits);
     return *made_;
   }
   // Checks `body` and holds its price, as a request in `dialect`.
@@ -90,7 +90,8 @@ class InferenceTest : public testing::Test {
                                 .dialect = *dialects.by_id(dialect),
                                 .account = account,
                                 .request_id = "req_1",
-                                .client_gone = {}});
+                                .client_gone = {}},
+                               admission);
   }
   std::int64_t held() { return (ledger->balance(account) - ledger->available(account)).nanousd(); }
   std::int64_t spent() { return kBalance - ledger->balance(account).nanousd(); }
@@ -104,17 +105,19 @@ class InferenceTest : public testing::Test {
   std::unique_ptr<storage::Database> database;
   std::unique_ptr<ledger::Ledger> ledger;
   ledger::AccountId account = 0;
+  limits::RateLimiter limiter{10};
+  limits::Admission admission;  // of the next request; none: nothing is limited
   dialect::Dialects dialects = dialect::Dialects::load("", "dria").value();
   Catalogue catalogue;
   scan::Scanner scanner;
   InferenceLimits limits;
+  scheduler::NodeRegistry registry{{}, 7};
   relay::test::Script script;
   std::deque<turnpike::test::Padded> bodies;
 
  private:
   Deadlines deadlines_{loop.executor(), clock};
-  scheduler::NodeRegistry registry_{{}, 7};
-  scheduler::Scheduler scheduler_{loop.executor(), deadlines_, registry_, {}};
+  scheduler::Scheduler scheduler_{loop.executor(), deadlines_, registry, {}};
   relay::NodeClient nodes_{loop.executor(), deadlines_, {}};
   relay::Relay relay_{loop.executor(), deadlines_, scheduler_, nodes_, scanner, {}};
   std::unique_ptr<Inference> made_;

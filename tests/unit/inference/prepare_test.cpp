@@ -31,6 +31,69 @@ TEST_F(Prepare, holds_the_price_of_the_most_it_can_cost) {
   EXPECT_EQ((*job)->hold.account(), account);
 }
 
+TEST_F(Prepare, the_price_of_a_job_is_the_one_of_its_moment) {
+  auto dear = model("m-1");
+  dear.demand = Demand{.least_percent = 100, .most_percent = 300};
+  catalogue.assign({dear});
+  scheduler::NodeSpec spec;
+  spec.id = "node-1";
+  spec.url = "http://x/v1";
+  spec.models = {"m-1"};
+  spec.capacity = 4;
+  registry.assign({spec});
+  auto& node = *registry.nodes().front();
+  const auto at_rest = test::cost(kChat.size() + kTokensPerMessage, 10);
+  const auto first = prepare(kChat).value();
+  EXPECT_EQ(first->hold.amount().nanousd(), at_rest);
+  registry.begin(node, clock.now());
+  registry.begin(node, clock.now());
+  const auto second = prepare(kChat).value();
+  EXPECT_EQ(second->hold.amount().nanousd(), 2 * at_rest);
+  EXPECT_EQ(second->price.prompt_per_million.nanousd(), 2 * test::kPrice.prompt_per_million.nanousd());
+  registry.abandon(node);
+  registry.abandon(node);
+  EXPECT_EQ(second->price.prompt_per_million.nanousd(), 2 * test::kPrice.prompt_per_million.nanousd());
+}
+
+TEST_F(Prepare, sets_the_most_tokens_aside_that_it_can_use) {
+  const auto most = kChat.size() + kTokensPerMessage + 10;
+  const auto admit = [&] { return limiter.admit(account, {.tokens_per_minute = 2 * most - 1}, clock.now()); };
+  admission = admit();
+  auto job = prepare(kChat);
+  ASSERT_TRUE(job) << job.error().message;
+  EXPECT_EQ((*job)->admission.tokens().remaining, most - 1);
+  EXPECT_FALSE(admission.limits_tokens()) << "it is the job's now";
+  admission = admit();
+  const auto refused = prepare(kChat);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault, Fault::rate_limit_exceeded);
+  EXPECT_EQ(refused.error().retry_after, std::chrono::seconds(1));
+  EXPECT_EQ(admission.tokens().remaining, most - 1) << "for the refusal to tell";
+  EXPECT_EQ(held(), (*job)->hold.amount().nanousd()) << "nothing is held for it";
+  job->reset();
+  EXPECT_TRUE(prepare(kChat)) << "what was not run is given back";
+}
+
+TEST_F(Prepare, a_day_of_tokens_is_what_the_ledger_has_of_it) {
+  const limits::Tier tier{.tokens_per_day = 1'000};
+  const auto left = [&] {
+    admission = limiter.admit(account, tier, clock.now());
+    EXPECT_TRUE(admission.reserve(0, {.used_tokens = ledger->tokens_today(account), .left = {}}, clock.now()));
+    return admission.tokens().remaining;
+  };
+  EXPECT_EQ(left(), 1'000U);
+  auto hold = ledger->hold(account, ledger::Money::nanousd(1), {.job_id = "earlier", .model = "m-1"});
+  ASSERT_TRUE(loop.run(ledger->capture(
+      *std::move(hold), {.amount = ledger::Money::nanousd(1), .tokens = {.prompt = 900, .completion = 50}})));
+  EXPECT_EQ(left(), 50U);
+  admission = limiter.admit(account, tier, clock.now());
+  const auto refused = prepare(kChat);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault, Fault::rate_limit_exceeded);
+  const auto tomorrow = ledger::day_of(clock.wall()) + std::chrono::days(1) - clock.wall();
+  EXPECT_EQ(refused.error().retry_after, std::chrono::ceil<std::chrono::seconds>(tomorrow));
+}
+
 TEST_F(Prepare, every_choice_may_be_as_long_as_the_first) {
   const auto body = chat(R"(,"max_tokens":10,"n":3)");
   EXPECT_EQ(prepare(body).value()->hold.amount().nanousd(), test::cost(body.size() + kTokensPerMessage, 30));

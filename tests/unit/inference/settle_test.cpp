@@ -190,6 +190,34 @@ TEST_F(Whole, an_answer_carries_the_gateways_names_and_the_nodes_id) {
   EXPECT_EQ(body["usage"]["completion_tokens"], 8);
 }
 
+TEST_F(Whole, is_charged_at_the_price_it_was_held_at) {
+  script.answer = answer_with(R"({"prompt_tokens":12,"completion_tokens":8})");
+  auto job = prepare(kBody).value();
+  auto dearer = model("m-1");
+  dearer.price.prompt_per_million = ledger::Money::nanousd(9'000'000'000);
+  catalogue.assign({dearer});
+  ASSERT_TRUE(loop.run(inference().whole(*job)));
+  EXPECT_EQ(spent(), test::cost(12, 8));
+}
+
+TEST_F(Whole, tokens_that_were_not_used_are_given_back_to_the_limits) {
+  const limits::Tier tier{.tokens_per_minute = 1'000, .tokens_per_day = 10'000};
+  script.answer = answer_with(R"({"prompt_tokens":12,"completion_tokens":8})");
+  admission = limiter.admit(account, tier, clock.now());
+  auto job = prepare(kBody).value();
+  EXPECT_LT(job->admission.tokens().remaining, 980U);
+  ASSERT_TRUE(loop.run(inference().whole(*job)));
+  EXPECT_EQ(job->admission.tokens().remaining, 980U);
+  EXPECT_EQ(ledger->tokens_today(account), 20U);
+  script.answer = fail(Fault::node_timeout, "too slow");
+  admission = limiter.admit(account, tier, clock.now());
+  job = prepare(kBody).value();
+  EXPECT_FALSE(loop.run(inference().whole(*job)));
+  job.reset();
+  admission = limiter.admit(account, tier, clock.now());
+  EXPECT_TRUE(admission.reserve(980, {}, clock.now())) << "no answer used none";
+}
+
 TEST_F(Whole, no_answer_costs_nothing_and_the_client_hears_why) {
   script.answer = fail(Fault::node_timeout, "too slow");
   const auto delivered = whole();

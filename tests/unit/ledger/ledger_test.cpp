@@ -332,6 +332,38 @@ TEST_F(LedgerTest, balances_accounts_and_ids_survive_a_restart) {
   expect_right_books();
 }
 
+TEST_F(LedgerTest, the_days_tokens_are_counted_and_known_again_after_a_restart_and_a_crash) {
+  start({.commit_delay = std::chrono::hours(1)});
+  const AccountId account = account_with(1'000);
+  const AccountId other = account_with(1'000);
+  const auto charge = [&](AccountId payer, std::uint64_t prompt, std::uint64_t completion) {
+    auto held = hold(payer, 10).value();
+    EXPECT_TRUE(loop.run(ledger->capture(
+        std::move(held), {.amount = Money::nanousd(10), .tokens = {.prompt = prompt, .completion = completion}})));
+  };
+  const auto into_the_day = clock.wall() - day_of(clock.wall());
+  clock.advance(std::chrono::days(1) - into_the_day - std::chrono::minutes(10));
+  charge(account, 1'000, 1'000);
+  clock.advance(std::chrono::minutes(20));
+  EXPECT_EQ(ledger->tokens_today(account), 0U) << "a new day";
+  charge(account, 10, 5);
+  charge(account, 100, 0);
+  charge(other, 7, 0);
+  EXPECT_EQ(ledger->tokens_today(account), 115U);
+  crash();
+  start({.commit_delay = std::chrono::milliseconds(0)});
+  EXPECT_EQ(ledger->tokens_today(account), 115U);
+  EXPECT_EQ(ledger->tokens_today(other), 7U);
+  charge(account, 1, 0);
+  start();
+  EXPECT_EQ(ledger->tokens_today(account), 116U);
+  clock.advance(std::chrono::days(1));
+  EXPECT_EQ(ledger->tokens_today(account), 0U);
+  start();
+  EXPECT_EQ(ledger->tokens_today(account), 0U);
+  EXPECT_EQ(ledger->tokens_today(-1), 0U);
+}
+
 TEST_F(LedgerTest, a_failed_commit_stops_paid_work) {
   std::atomic<bool> healthy = true;
   start({.durability = storage::Durability::power, .allow_commit = [&] { return healthy.load(); }});

@@ -154,14 +154,14 @@ using Limiter = RateLimiterTest;
 TEST_F(Limiter, lets_everything_through_without_limits) {
   std::vector<Admission> running;
   for (int i = 0; i < 1'000; ++i) running.push_back(limiter.admit(1, {}, clock.now()));
-  for (const auto& one : running) EXPECT_TRUE(one.verdict.allowed);
+  for (const auto& one : running) EXPECT_TRUE(one.requests().allowed);
 }
 
 TEST_F(Limiter, counts_accounts_apart) {
   const Tier tier{.requests_per_minute = 1, .concurrent_requests = std::nullopt};
-  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).verdict.allowed);
-  EXPECT_TRUE(limiter.admit(2, tier, clock.now()).verdict.allowed);
-  EXPECT_FALSE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).requests().allowed);
+  EXPECT_TRUE(limiter.admit(2, tier, clock.now()).requests().allowed);
+  EXPECT_FALSE(limiter.admit(1, tier, clock.now()).requests().allowed);
 }
 
 TEST_F(Limiter, bounds_requests_at_once) {
@@ -169,47 +169,232 @@ TEST_F(Limiter, bounds_requests_at_once) {
   const auto first = limiter.admit(1, tier, clock.now());
   {
     const auto second = limiter.admit(1, tier, clock.now());
-    EXPECT_TRUE(second.verdict.allowed);
+    EXPECT_TRUE(second.requests().allowed);
     const auto third = limiter.admit(1, tier, clock.now());
-    EXPECT_FALSE(third.verdict.allowed);
-    EXPECT_GT(third.verdict.wait, milliseconds(0));
+    EXPECT_FALSE(third.requests().allowed);
+    EXPECT_GT(third.requests().wait, milliseconds(0));
   }
-  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).requests().allowed);
 }
 
 TEST_F(Limiter, a_moved_admission_counts_once) {
   const Tier tier{.requests_per_minute = std::nullopt, .concurrent_requests = 1};
   auto first = limiter.admit(1, tier, clock.now());
   auto moved = std::move(first);
-  EXPECT_FALSE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_FALSE(limiter.admit(1, tier, clock.now()).requests().allowed);
   moved = Admission();
-  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).requests().allowed);
 }
 
 TEST_F(Limiter, a_request_refused_for_those_at_once_takes_nothing_of_the_minute) {
   const Tier tier{.requests_per_minute = 2, .concurrent_requests = 1};
   {
     const auto running = limiter.admit(1, tier, clock.now());
-    for (int i = 0; i < 5; ++i) EXPECT_FALSE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+    for (int i = 0; i < 5; ++i) EXPECT_FALSE(limiter.admit(1, tier, clock.now()).requests().allowed);
   }
-  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).requests().allowed);
 }
 
 TEST_F(Limiter, a_request_refused_for_the_minute_is_not_under_way) {
   const Tier tier{.requests_per_minute = 1, .concurrent_requests = 1};
-  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).requests().allowed);
   const auto refused = limiter.admit(1, tier, clock.now());
-  EXPECT_FALSE(refused.verdict.allowed);
+  EXPECT_FALSE(refused.requests().allowed);
   clock.advance(minutes(1));
-  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_TRUE(limiter.admit(1, tier, clock.now()).requests().allowed);
+}
+
+TEST_F(Limiter, of_a_thousand_requests_at_once_as_many_go_through_as_the_minute_allows) {
+  const Tier tier{.requests_per_minute = 100};
+  const auto count = [&] {
+    int admitted = 0;
+    for (int i = 0; i < 1'000; ++i) admitted += limiter.admit(1, tier, clock.now()).requests().allowed ? 1 : 0;
+    return admitted;
+  };
+  EXPECT_EQ(count(), 100);
+  clock.advance(seconds(6));
+  EXPECT_EQ(count(), 10);
+  clock.advance(minutes(5));
+  EXPECT_EQ(count(), 100);
+}
+
+class TokenTest : public RateLimiterTest {
+ protected:
+  // A request that is admitted; `tier` limits tokens alone.
+  Admission admit(const Tier& tier) { return limiter.admit(1, tier, clock.now()); }
+  bool reserve(Admission& admission, std::uint64_t most) { return admission.reserve(most, today, clock.now()); }
+  void settle(Admission& admission, std::uint64_t used) {
+    today.used_tokens += used;
+    admission.settle(used, today, clock.now());
+  }
+  Today today{.used_tokens = 0, .left = std::chrono::hours(5)};
+  Tier minute{.tokens_per_minute = 1'000};
+  Tier day{.tokens_per_day = 1'000};
+};
+
+using Tokens = TokenTest;
+
+TEST_F(Tokens, what_a_request_may_use_is_set_aside_and_what_it_did_not_use_is_given_back) {
+  for (const auto& tier : {minute, day}) {
+    today.used_tokens = 0;
+    auto first = admit(tier);
+    auto second = admit(tier);
+    EXPECT_TRUE(reserve(first, 700));
+    EXPECT_EQ(first.tokens().limit, 1'000U);
+    EXPECT_EQ(first.tokens().remaining, 300U);
+    EXPECT_FALSE(reserve(second, 301));
+    EXPECT_EQ(second.tokens().remaining, 300U);
+    EXPECT_GT(second.tokens().wait, milliseconds(0));
+    EXPECT_FALSE(second.tokens().reason.empty());
+    settle(first, 100);
+    EXPECT_EQ(first.tokens().remaining, 900U);
+    EXPECT_TRUE(reserve(second, 900));
+    clock.advance(minutes(1));
+  }
+}
+
+TEST_F(Tokens, a_request_that_goes_unsettled_used_none) {
+  for (const auto& tier : {minute, day}) {
+    {
+      auto gone = admit(tier);
+      EXPECT_TRUE(reserve(gone, 1'000));
+    }
+    auto next = admit(tier);
+    EXPECT_TRUE(reserve(next, 1'000));
+  }
+}
+
+TEST_F(Tokens, a_request_that_may_use_more_than_the_limit_takes_what_is_left_of_it) {
+  for (const auto& tier : {minute, day}) {
+    auto large = admit(tier);
+    EXPECT_TRUE(reserve(large, 1'000'000));
+    EXPECT_EQ(large.tokens().remaining, 0U);
+    auto next = admit(tier);
+    EXPECT_FALSE(reserve(next, 1));
+    settle(large, 10);
+    EXPECT_TRUE(reserve(next, 990));
+    auto another = admit(tier);
+    EXPECT_FALSE(reserve(another, 1'000'000));
+    settle(next, 40);
+    EXPECT_FALSE(reserve(next, 951));
+    EXPECT_TRUE(reserve(another, 1'000'000));
+    EXPECT_EQ(another.tokens().remaining, 0U);
+    settle(another, 950);
+    EXPECT_FALSE(reserve(next, 1'000'000)) << "nothing is left";
+    today.used_tokens = 0;
+    clock.advance(minutes(2));
+  }
+}
+
+TEST_F(Tokens, a_minutes_tokens_come_back_evenly) {
+  auto first = admit(minute);
+  EXPECT_TRUE(reserve(first, 1'000));
+  settle(first, 1'000);
+  EXPECT_EQ(first.tokens().reset, minutes(1));
+  auto next = admit(minute);
+  EXPECT_FALSE(reserve(next, 500));
+  EXPECT_EQ(next.tokens().wait, seconds(30));
+  clock.advance(seconds(30) - milliseconds(1));
+  EXPECT_FALSE(reserve(next, 500));
+  clock.advance(milliseconds(1));
+  EXPECT_TRUE(reserve(next, 500));
+}
+
+TEST_F(Tokens, who_used_more_than_was_set_aside_waits_for_it) {
+  auto first = admit(minute);
+  EXPECT_TRUE(reserve(first, 1'000));
+  settle(first, 3'000);
+  EXPECT_EQ(first.tokens().remaining, 0U);
+  auto next = admit(minute);
+  clock.advance(minutes(2));
+  EXPECT_FALSE(reserve(next, 1));
+  clock.advance(minutes(1));
+  EXPECT_TRUE(reserve(next, 1'000));
+}
+
+TEST_F(Tokens, a_day_that_is_used_up_says_how_long_it_lasts) {
+  today.used_tokens = 999;
+  auto request = admit(day);
+  EXPECT_FALSE(reserve(request, 2));
+  EXPECT_EQ(request.tokens().wait, today.left);
+  EXPECT_EQ(request.tokens().reset, today.left);
+  EXPECT_EQ(request.tokens().remaining, 1U);
+  EXPECT_TRUE(reserve(request, 1));
+}
+
+TEST_F(Tokens, of_two_limits_the_tighter_one_is_told) {
+  const Tier both{.tokens_per_minute = 1'000, .tokens_per_day = 1'500};
+  auto request = admit(both);
+  EXPECT_TRUE(reserve(request, 0));
+  EXPECT_EQ(request.tokens().limit, 1'000U);
+  today.used_tokens = 600;
+  EXPECT_TRUE(reserve(request, 0));
+  EXPECT_EQ(request.tokens().limit, 1'500U);
+  EXPECT_EQ(request.tokens().remaining, 900U);
+  EXPECT_FALSE(reserve(request, 901));
+  EXPECT_EQ(request.tokens().wait, today.left);
+}
+
+TEST_F(Tokens, without_a_limit_nothing_is_told_and_nothing_refused) {
+  auto request = admit({.requests_per_minute = 10});
+  EXPECT_FALSE(request.limits_tokens());
+  EXPECT_TRUE(reserve(request, 1'000'000'000));
+  EXPECT_FALSE(request.tokens().limit);
+  Admission of_nobody;
+  EXPECT_TRUE(reserve(of_nobody, 1'000'000'000));
+}
+
+TEST_F(Tokens, no_stretch_of_time_uses_more_than_a_burst_and_its_refill) {
+  std::mt19937_64 rng(3);
+  for (const std::uint64_t limit : {10U, 100U, 1'000U, 77'777U}) {
+    RateLimiter limited(100);
+    const Tier tier{.tokens_per_minute = limit};
+    std::vector<std::pair<Admission, std::uint64_t>> running;
+    std::vector<std::pair<Instant, double>> uses;
+    for (int round = 0; round < 1'500; ++round) {
+      auto admission = limited.admit(1, tier, clock.now());
+      const auto most = 1 + rng() % limit;
+      if (admission.reserve(most, today, clock.now())) running.emplace_back(std::move(admission), most);
+      while (running.size() > rng() % 4) {
+        std::swap(running.back(), running.at(rng() % running.size()));
+        const auto used = rng() % (running.back().second + 1);
+        running.back().first.settle(used, today, clock.now());
+        uses.emplace_back(clock.now(), static_cast<double>(used));
+        running.pop_back();
+      }
+      clock.advance(milliseconds(rng() % 5'000));
+    }
+    for (std::size_t i = 0; i < uses.size(); ++i) {
+      double used = 0;
+      for (std::size_t j = i; j < uses.size(); ++j) {
+        used += uses[j].second;
+        const double refill =
+            std::chrono::duration<double>(uses[j].first - uses[i].first) / seconds(60) * static_cast<double>(limit);
+        ASSERT_LE(used, static_cast<double>(limit) + refill + 1e-3 * static_cast<double>(limit)) << limit;
+      }
+    }
+  }
+}
+
+TEST_F(Limiter, does_not_forget_an_account_that_owes_tokens) {
+  RateLimiter small(1);
+  const Tier tier{.tokens_per_minute = 10};
+  {
+    auto first = small.admit(1, tier, clock.now());
+    EXPECT_TRUE(first.reserve(10, {}, clock.now()));
+    first.settle(10, {}, clock.now());
+  }
+  const auto other = small.admit(2, tier, clock.now());
+  auto second = small.admit(1, tier, clock.now());
+  EXPECT_FALSE(second.reserve(1, {}, clock.now()));
 }
 
 TEST_F(Limiter, does_not_forget_an_account_whose_bucket_is_not_full) {
   RateLimiter small(1);
   const Tier tier{.requests_per_minute = 1, .concurrent_requests = std::nullopt};
-  EXPECT_TRUE(small.admit(1, tier, clock.now()).verdict.allowed);
-  EXPECT_TRUE(small.admit(2, tier, clock.now()).verdict.allowed);
-  EXPECT_FALSE(small.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_TRUE(small.admit(1, tier, clock.now()).requests().allowed);
+  EXPECT_TRUE(small.admit(2, tier, clock.now()).requests().allowed);
+  EXPECT_FALSE(small.admit(1, tier, clock.now()).requests().allowed);
 }
 
 TEST_F(Limiter, does_not_forget_an_account_with_requests_under_way) {
@@ -217,7 +402,7 @@ TEST_F(Limiter, does_not_forget_an_account_with_requests_under_way) {
   const Tier tier{.requests_per_minute = std::nullopt, .concurrent_requests = 1};
   const auto running = small.admit(1, tier, clock.now());
   const auto other = small.admit(2, tier, clock.now());
-  EXPECT_FALSE(small.admit(1, tier, clock.now()).verdict.allowed);
+  EXPECT_FALSE(small.admit(1, tier, clock.now()).requests().allowed);
 }
 
 }  // namespace

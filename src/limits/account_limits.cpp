@@ -1,0 +1,67 @@
+#include "turnpike/limits/account_limits.hpp"
+
+#include <unordered_map>
+#include <utility>
+
+#include "account_limits_store.hpp"
+#include "turnpike/storage/database.hpp"
+
+namespace turnpike::limits {
+namespace {
+
+void put(std::optional<std::uint64_t>& limit, const std::optional<std::uint64_t>& over) {
+  if (over) limit = *over > 0 ? over : std::nullopt;
+}
+
+}  // namespace
+
+Tier with(const Override& over, Tier tier) {
+  put(tier.requests_per_minute, over.limits.requests_per_minute);
+  put(tier.tokens_per_minute, over.limits.tokens_per_minute);
+  put(tier.tokens_per_day, over.limits.tokens_per_day);
+  put(tier.concurrent_requests, over.limits.concurrent_requests);
+  put(tier.concurrent_jobs, over.limits.concurrent_jobs);
+  return tier;
+}
+
+struct AccountLimits::State {
+  explicit State(storage::Database& where) : database(where) {}
+  void put(std::int64_t account, Override over) {
+    if (over == Override()) {
+      overrides.erase(account);
+    } else {
+      overrides.insert_or_assign(account, std::move(over));
+    }
+  }
+  storage::Database& database;
+  std::unordered_map<std::int64_t, Override> overrides;
+};
+
+AccountLimits::AccountLimits(std::unique_ptr<State> state) : state_(std::move(state)) {}
+AccountLimits::~AccountLimits() = default;
+
+Result<std::unique_ptr<AccountLimits>> AccountLimits::open(storage::Database& database) {
+  auto state = std::make_unique<State>(database);
+  const auto loaded =
+      database.run_now([&](storage::Connection& connection) { state->overrides = load_overrides(connection); });
+  if (!loaded) return std::unexpected(loaded.error());
+  return std::unique_ptr<AccountLimits>(new AccountLimits(std::move(state)));
+}
+
+const Override* AccountLimits::find(std::int64_t account) const {
+  const auto found = state_->overrides.find(account);
+  return found == state_->overrides.end() ? nullptr : &found->second;
+}
+
+boost::asio::awaitable<Result<void>> AccountLimits::set(std::int64_t account, Override over) {
+  const Override* known = find(account);
+  const Override before = known != nullptr ? *known : Override();
+  auto write = std::make_shared<WriteOverride>(account, over);
+  if (auto queued = state_->database.write(write, storage::Queueing::bounded); !queued) co_return queued;
+  state_->put(account, std::move(over));
+  auto written = co_await storage::finished(write);
+  if (!written) state_->put(account, before);
+  co_return written;
+}
+
+}  // namespace turnpike::limits
