@@ -1,11 +1,17 @@
 // `turnpike serve`: a gateway under the signals of its operator.
 #include "turnpike/app/serve.hpp"
 
+#include <link.h>
 #include <malloc.h>
 #include <spdlog/spdlog.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <bit>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
+#include <cstdint>
+#include <span>
 #include <utility>
 
 #include "run_gateway.hpp"
@@ -57,6 +63,25 @@ class Signals {
   asio::signal_set set_;
 };
 
+// The pages of one loaded object's code. They are the file's, unchanged: what is run again is mapped again.
+int forget_code(dl_phdr_info* object, std::size_t /*size*/, void* /*data*/) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  for (const auto& segment : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0 || (segment.p_flags & PF_W) != 0) continue;
+    const auto begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
+    const auto end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
+    // Refused for the kernel's own page of code, which is no file's.
+    ::madvise(std::bit_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+  return 0;
+}
+
+// What only the start needed: the heap of reading configuration and ledger, and the code that ran once.
+void give_back_memory() {
+  ::malloc_trim(0);
+  ::dl_iterate_phdr(forget_code, nullptr);
+}
+
 }  // namespace
 
 std::expected<config::Config, config::Faults> load_config(const ServeOptions& options) {
@@ -82,7 +107,7 @@ int run_gateway(config::Config config, const ServeOptions& options,
   TaskGroup tasks(loop.get_executor());
   const Signals signals(loop, **gateway, tasks, options);
   (*gateway)->start();
-  ::malloc_trim(0);  // what reading the configuration and the ledger took
+  give_back_memory();
   if (when_ready) tasks.spawn("welcome", when_ready(**gateway));
   loop.run();
   return 0;
