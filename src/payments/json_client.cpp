@@ -188,6 +188,7 @@ std::string JsonClient::Call::parse() {
     if (error) return "its answer is too large or malformed: " + error.message();
   }
   if (!parser_.is_done() && ended_) {
+    if (!parser_.got_some()) return "it ended the connection without an answer";
     error = {};
     parser_.put_eof(error);
     if (error || !parser_.is_done()) return "it ended the connection within its answer";
