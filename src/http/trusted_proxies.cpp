@@ -30,7 +30,7 @@ bool TrustedProxies::trusts(std::string_view address) const {
 
 std::string TrustedProxies::client(std::string_view peer, const Fields& fields) const {
   std::string_view client = peer;
-  const Network any = *Network::parse("::/0");
+  static const Network any = *Network::parse("::/0");
   for (const auto& field : std::views::reverse(fields.all())) {
     if (!equals_ignoring_case(field.name, "x-forwarded-for")) continue;
     auto left = field.value;

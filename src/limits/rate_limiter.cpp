@@ -49,9 +49,10 @@ Verdict ask_day(std::uint64_t limit, std::uint64_t amount, std::uint64_t reserve
   return verdict;
 }
 
-// What a request that may use `most` takes of a limit that has `left`.
-std::uint64_t share_of(std::uint64_t most, const Verdict& left) {
-  return most <= *left.limit ? most : std::max<std::uint64_t>(left.remaining, 1);
+// What a request that may use `most` takes of a limit; `ask` tells what there is of it.
+template <class Ask>
+std::uint64_t share_of(std::uint64_t most, std::uint64_t limit, Ask ask) {
+  return most <= limit ? most : std::max<std::uint64_t>(ask(0).remaining, 1);
 }
 
 }  // namespace
@@ -134,13 +135,17 @@ bool Admission::reserve(std::uint64_t most, const Today& today, Instant now) {
   std::uint64_t of_day = 0;
   if (tokens_per_minute_) {
     const Bucket& bucket = bucket_of(use_->tokens, *tokens_per_minute_, now);
-    of_minute = share_of(most, bucket.ask(0, use_->reserved_of_minute, now));
-    minute = bucket.ask(of_minute, use_->reserved_of_minute, now);
+    const auto ask = [&](std::uint64_t tokens) { return bucket.ask(tokens, use_->reserved_of_minute, now); };
+    of_minute = share_of(most, *tokens_per_minute_, ask);
+    minute = ask(of_minute);
     if (!minute.allowed) minute.reason = "too many tokens a minute";
   }
   if (tokens_per_day_) {
-    of_day = share_of(most, ask_day(*tokens_per_day_, 0, use_->reserved_of_day, today));
-    day = ask_day(*tokens_per_day_, of_day, use_->reserved_of_day, today);
+    const auto ask = [&](std::uint64_t tokens) {
+      return ask_day(*tokens_per_day_, tokens, use_->reserved_of_day, today);
+    };
+    of_day = share_of(most, *tokens_per_day_, ask);
+    day = ask(of_day);
   }
   // The one that lets fewer through is the one to know of.
   const bool tell_day =
