@@ -1,5 +1,4 @@
 // The routes of the admin listener for an account's limits.
-#include <array>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -15,16 +14,6 @@ namespace {
 
 constexpr std::size_t kMostBodyBytes = 4096;
 constexpr std::uint64_t kMost = 1'125'899'906'842'624;  // as in `tiers`
-
-struct Member {
-  const char* name;
-  std::optional<std::uint64_t> limits::Tier::* limit;
-};
-constexpr std::array<Member, 5> kMembers{{{"requests_per_minute", &limits::Tier::requests_per_minute},
-                                          {"tokens_per_minute", &limits::Tier::tokens_per_minute},
-                                          {"tokens_per_day", &limits::Tier::tokens_per_day},
-                                          {"concurrent_requests", &limits::Tier::concurrent_requests},
-                                          {"concurrent_jobs", &limits::Tier::concurrent_jobs}}};
 
 Result<std::optional<std::uint64_t>> read_limit(const json& body, const char* name) {
   const auto found = body.find(name);
@@ -45,7 +34,7 @@ Result<limits::Override> read_override(const json& body, const Tiers& tiers) {
     return fail(Fault::invalid_request, "there is no tier \"" + **tier + "\"", "tier");
   }
   over.tier = *std::move(tier);
-  for (const auto& [name, limit] : kMembers) {
+  for (const auto& [name, limit] : limits::kNamedLimits) {
     const auto value = read_limit(body, name);
     if (!value) return std::unexpected(value.error());
     over.limits.*limit = *value;
@@ -55,7 +44,7 @@ Result<limits::Override> read_override(const json& body, const Tiers& tiers) {
 
 json render(const std::string& account, const limits::Override& over) {
   json answer{{"account_id", account}, {"tier", over.tier ? json(*over.tier) : json(nullptr)}};
-  for (const auto& [name, limit] : kMembers) {
+  for (const auto& [name, limit] : limits::kNamedLimits) {
     const auto& value = over.limits.*limit;
     answer[name] = !value ? json(nullptr) : *value == 0 ? json("none") : json(*value);
   }

@@ -3,16 +3,13 @@
 #include <algorithm>
 
 #include "turnpike/storage/connection.hpp"
+#include "turnpike/storage/times.hpp"
 
 namespace turnpike::identity {
 namespace {
 
-std::int64_t micros(WallTime at) {
-  return at.time_since_epoch().count();
-}
-WallTime wall_time(std::int64_t unix_micros) {
-  return WallTime(std::chrono::microseconds(unix_micros));
-}
+using storage::micros;
+using storage::wall_time;
 
 std::optional<std::int64_t> micros(std::optional<WallTime> at) {
   return at.transform([](WallTime time) { return micros(time); });

@@ -8,19 +8,16 @@
 
 #include "ledger_record.hpp"
 #include "turnpike/storage/connection.hpp"
+#include "turnpike/storage/times.hpp"
 
 namespace turnpike::ledger {
 namespace {
 
 using storage::Connection;
+using storage::micros;
 using storage::Statement;
+using storage::wall_time;
 
-std::int64_t micros(WallTime at) {
-  return at.time_since_epoch().count();
-}
-WallTime wall_time(std::int64_t unix_micros) {
-  return WallTime(std::chrono::microseconds(unix_micros));
-}
 // Counts of tokens are far below 2^63; one that is not was absurd already.
 std::int64_t stored(std::uint64_t count) {
   return static_cast<std::int64_t>(std::min<std::uint64_t>(count, std::numeric_limits<std::int64_t>::max()));

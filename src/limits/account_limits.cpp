@@ -7,20 +7,11 @@
 #include "turnpike/storage/database.hpp"
 
 namespace turnpike::limits {
-namespace {
-
-void put(std::optional<std::uint64_t>& limit, const std::optional<std::uint64_t>& over) {
-  if (over) limit = *over > 0 ? over : std::nullopt;
-}
-
-}  // namespace
 
 Tier with(const Override& over, Tier tier) {
-  put(tier.requests_per_minute, over.limits.requests_per_minute);
-  put(tier.tokens_per_minute, over.limits.tokens_per_minute);
-  put(tier.tokens_per_day, over.limits.tokens_per_day);
-  put(tier.concurrent_requests, over.limits.concurrent_requests);
-  put(tier.concurrent_jobs, over.limits.concurrent_jobs);
+  for (const auto& [name, limit] : kNamedLimits) {
+    if (const auto& value = over.limits.*limit) tier.*limit = *value > 0 ? value : std::nullopt;
+  }
   return tier;
 }
 

@@ -3,19 +3,15 @@
 #include <utility>
 
 #include "turnpike/storage/connection.hpp"
+#include "turnpike/storage/times.hpp"
 
 namespace turnpike::payments {
 namespace {
 
 using storage::Connection;
+using storage::micros;
 using storage::Statement;
-
-std::int64_t micros(WallTime at) {
-  return at.time_since_epoch().count();
-}
-WallTime wall_time(std::int64_t unix_micros) {
-  return WallTime(std::chrono::microseconds(unix_micros));
-}
+using storage::wall_time;
 
 PaymentState state_of(std::string_view text) {
   if (text == to_string(PaymentState::credited)) return PaymentState::credited;

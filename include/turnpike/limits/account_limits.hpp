@@ -1,6 +1,7 @@
 // What an operator has set for one account over its key's tier. In memory, and written through to the database.
 #pragma once
 
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <memory>
@@ -15,6 +16,17 @@ class Database;
 }
 
 namespace turnpike::limits {
+
+// A tier's limits by the names they have in configuration, database and API.
+struct NamedLimit {
+  const char* name;
+  std::optional<std::uint64_t> Tier::* limit;
+};
+inline constexpr std::array<NamedLimit, 5> kNamedLimits{{{"requests_per_minute", &Tier::requests_per_minute},
+                                                         {"tokens_per_minute", &Tier::tokens_per_minute},
+                                                         {"tokens_per_day", &Tier::tokens_per_day},
+                                                         {"concurrent_requests", &Tier::concurrent_requests},
+                                                         {"concurrent_jobs", &Tier::concurrent_jobs}}};
 
 // Absent: as the tier says. A limit of 0: none.
 struct Override {
