@@ -22,6 +22,7 @@
 #include "turnpike/api/topup_api.hpp"
 #include "turnpike/base/pause.hpp"
 #include "turnpike/base/task_group.hpp"
+#include "turnpike/events/subscriptions.hpp"
 #include "turnpike/http/listener.hpp"
 #include "turnpike/identity/access_tokens.hpp"
 #include "turnpike/identity/request_signatures.hpp"
@@ -115,6 +116,7 @@ struct Gateway::Parts {
   dialect::Dialects dialects;
   // Money first: nothing may run without it.
   std::unique_ptr<storage::Database> database;
+  events::Subscriptions subscriptions;
   std::unique_ptr<ledger::Ledger> ledger;
   std::unique_ptr<identity::KeyRing> keys;
   std::optional<identity::AccessTokens> tokens;
@@ -161,7 +163,7 @@ struct Gateway::Parts {
 };
 
 Result<void> Gateway::Parts::open_money() {
-  auto opened = ledger::Ledger::open(*database, clock, ledger_limits(config));
+  auto opened = ledger::Ledger::open(*database, clock, ledger_limits(config), &subscriptions);
   if (!opened) return std::unexpected(std::move(opened.error()));
   ledger = *std::move(opened);
   auto ring = identity::KeyRing::open(*database, clock, key_rules(config));

@@ -9,9 +9,11 @@
 #include <unordered_map>
 #include <utility>
 
+#include "ledger_events.hpp"
 #include "ledger_record.hpp"
 #include "ledger_store.hpp"
 #include "turnpike/base/random.hpp"
+#include "turnpike/events/subscriptions.hpp"
 #include "turnpike/storage/database.hpp"
 
 namespace turnpike::ledger {
@@ -115,7 +117,8 @@ struct OpenHold {
 };
 
 struct Ledger::State {
-  State(storage::Database& where, const Clock& time, Limits most) : database(where), clock(time), limits(most) {}
+  State(storage::Database& where, const Clock& time, Limits most, const events::Subscriptions* told)
+      : database(where), clock(time), limits(most), subscriptions(told) {}
 
   OpenAccount* find(AccountId id) {
     const auto found = accounts.find(id);
@@ -143,6 +146,7 @@ struct Ledger::State {
   storage::Database& database;
   const Clock& clock;
   const Limits limits;
+  const events::Subscriptions* subscriptions;  // null: nobody is told
   std::unordered_map<AccountId, OpenAccount> accounts;
   std::unordered_map<std::string_view, OpenAccount*> by_public_id;
   AccountId last_account_id = 0;
@@ -257,7 +261,8 @@ Ledger::~Ledger() {
   assert(state_->stats.open_holds == 0);
 }
 
-Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const Clock& clock, Limits limits) {
+Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const Clock& clock, Limits limits,
+                                             const events::Subscriptions* subscriptions) {
   Opening opening;
   if (auto caught_up = catch_up(database); !caught_up) return std::unexpected(std::move(caught_up).error());
   const auto today = day_of(clock.wall());
@@ -266,7 +271,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const 
   if (opening.accounts.size() > limits.max_accounts) {
     return fail(Fault::service_unavailable, "The database holds more accounts than ledger.max_accounts.");
   }
-  auto state = std::make_unique<State>(database, clock, limits);
+  auto state = std::make_unique<State>(database, clock, limits, subscriptions);
   state->accounts.reserve(opening.accounts.size());
   for (auto& [account, balance, day_tokens] : opening.accounts) {
     OpenAccount& added = state->add(std::move(account), balance);
@@ -380,9 +385,13 @@ boost::asio::awaitable<Result<Money>> Ledger::add(AccountId account, Money amoun
   auto entry = state_->new_entry(*receiver, type, amount);
   entry->job_id = job_id;
   entry->note = note;
+  const auto* told = state_->subscriptions;
+  const bool tell = type == EntryType::topup && told != nullptr && told->wants(account, events::Type::credit_topup);
+  if (tell) entry->events.push_back(topup_event(*entry, receiver->balance - receiver->held));
   const Money balance_after = receiver->balance;
   auto pending = state_->write_down(std::move(entry));
   if (!pending) return refused<Money>(std::move(pending).error());
+  if (tell) told->announce(account, events::Type::credit_topup);
   return durable(*std::move(pending), balance_after);
 }
 

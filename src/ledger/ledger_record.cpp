@@ -8,7 +8,7 @@
 namespace turnpike::ledger {
 namespace {
 
-enum class RecordKind : std::uint8_t { account = 1, entry = 2 };
+enum class RecordKind : std::uint8_t { account = 1, entry = 2, told_entry = 3 };
 
 class Writer {
  public:
@@ -68,8 +68,8 @@ Enum one_of(std::int64_t value, Enum last) {
 }  // namespace
 
 void write_record(std::string& record, const NewEntry& entry) {
-  Writer(record, RecordKind::entry)
-      .number(entry.id)
+  Writer writer(record, entry.events.empty() ? RecordKind::entry : RecordKind::told_entry);
+  writer.number(entry.id)
       .number(entry.account)
       .number(static_cast<std::int64_t>(entry.type))
       .number(entry.amount.nanousd())
@@ -83,6 +83,9 @@ void write_record(std::string& record, const NewEntry& entry) {
       .text(entry.model)
       .text(entry.node_id)
       .text(entry.note);
+  if (entry.events.empty()) return;
+  writer.number(static_cast<std::int64_t>(entry.events.size()));
+  for (const auto& event : entry.events) writer.number(static_cast<std::int64_t>(event.type)).text(event.data);
 }
 
 void write_record(std::string& record, const NewAccount& opened) {
@@ -106,7 +109,7 @@ Recorded read_record(std::string_view record) {
     reader.end();
     return account;
   }
-  if (kind != RecordKind::entry) Reader::raise();
+  if (kind != RecordKind::entry && kind != RecordKind::told_entry) Reader::raise();
   auto entry = std::make_unique<NewEntry>();
   entry->id = reader.number();
   entry->account = reader.number();
@@ -122,6 +125,13 @@ Recorded read_record(std::string_view record) {
   entry->model = reader.text();
   entry->node_id = reader.text();
   entry->note = reader.text();
+  if (kind == RecordKind::told_entry) {
+    for (auto left = reader.number(); left > 0; --left) {
+      const auto type = one_of(reader.number(), events::Type::credit_topup);
+      entry->events.push_back(
+          {.account = entry->account, .type = type, .data = reader.text(), .created_at = entry->created_at});
+    }
+  }
   reader.end();
   return entry;
 }

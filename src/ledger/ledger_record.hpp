@@ -1,5 +1,5 @@
 // What the ledger writes ahead, in bytes: a kind, then the members in order; numbers as eight bytes and texts after
-// their length, in the machine's byte order.
+// their length, in the machine's byte order. An entry's events are part of its record, and come back with it.
 #pragma once
 
 #include <memory>

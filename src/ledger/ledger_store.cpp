@@ -113,6 +113,7 @@ void NewEntry::run(Connection& connection) {
       .bind(micros(created_at))
       .run();
   if (hold_id) delete_hold(connection, *hold_id);
+  for (const auto& event : events) events::append(connection, event);
 }
 
 void NewAccount::run(Connection& connection) {

@@ -9,12 +9,13 @@
 #include <string_view>
 #include <vector>
 
+#include "turnpike/events/event.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/storage/database.hpp"
 
 namespace turnpike::ledger {
 
-// A line of history to be written. With `hold_id`, the hold that it settles was
+// A line of history to be written, and what is told of it. With `hold_id`, the hold that it settles was
 // journaled and its row goes in the same transaction.
 struct NewEntry final : storage::Operation {
   void run(storage::Connection& connection) override;
@@ -32,6 +33,7 @@ struct NewEntry final : storage::Operation {
   std::string note;
   WallTime created_at{};
   std::optional<std::int64_t> hold_id;
+  std::vector<events::Event> events;  // all of them at created_at
 };
 
 struct NewAccount final : storage::Operation {

@@ -19,6 +19,10 @@
 #include "turnpike/ledger/money.hpp"
 #include "turnpike/ledger/price.hpp"
 
+namespace turnpike::events {
+class Subscriptions;
+}
+
 namespace turnpike::storage {
 class Database;
 class Operation;
@@ -135,9 +139,11 @@ class Ledger {
  public:
   // Loads accounts and balances; blocks, so call it at start only. Holds that an earlier run left open are released
   // with the reason gateway_restart, logged and counted. Errors: internal_error when the database cannot be read or
-  // does not add up, service_unavailable when there are more accounts than the limit.
+  // does not add up, service_unavailable when there are more accounts than the limit. `subscriptions`: who is told of
+  // credits that come in; null: nobody.
   [[nodiscard]] static Result<std::unique_ptr<Ledger>> open(storage::Database& database, const Clock& clock,
-                                                            Limits limits);
+                                                            Limits limits,
+                                                            const events::Subscriptions* subscriptions = nullptr);
   ~Ledger();
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
@@ -166,7 +172,8 @@ class Ledger {
                                                             EntryType type = EntryType::grant);
 
   // Adds what a payment brought in, as grant() does. `payment_id` is unique among payments and jobs: no payment is
-  // credited twice, whatever goes wrong above. Call it once a payment. `transaction` is kept as the entry's note.
+  // credited twice, whatever goes wrong above. Call it once a payment. `transaction` is kept as the entry's note. An
+  // event credit.topup is of the entry's transaction.
   [[nodiscard]] boost::asio::awaitable<Result<Money>> top_up(AccountId account, Money amount,
                                                              std::string_view payment_id, std::string_view transaction);
 

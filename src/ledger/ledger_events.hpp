@@ -1,0 +1,12 @@
+// What the ledger tells an account's webhooks.
+#pragma once
+
+#include "ledger_store.hpp"
+#include "turnpike/events/event.hpp"
+
+namespace turnpike::ledger {
+
+// credit.topup: the entry of a payment, and what is `available` after it.
+[[nodiscard]] events::Event topup_event(const NewEntry& entry, Money available);
+
+}  // namespace turnpike::ledger
