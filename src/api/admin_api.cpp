@@ -7,6 +7,8 @@
 #include "reply.hpp"
 #include "turnpike/api/credits_api.hpp"
 #include "turnpike/api/keys_api.hpp"
+#include "turnpike/api/nodes_api.hpp"
+#include "turnpike/base/decimal.hpp"
 #include "turnpike/dialect/error_body.hpp"
 
 namespace turnpike::api {
@@ -120,6 +122,10 @@ json or_null(const std::string& text) {
   return text.empty() ? json(nullptr) : json(text);
 }
 
+std::string share_text(std::uint32_t millionths) {
+  return format_decimal(millionths, 6, 0);
+}
+
 std::string_view state_of(const scheduler::Node& node, Instant now) {
   if (node.draining()) return "draining";
   if (!node.probe_ok()) return "dead";
@@ -155,6 +161,7 @@ void AdminApi::add_routes(http::Router& router) {
   route(router, Verb::put, "/admin/limits", &AdminApi::set_limits);
   route(router, Verb::get, "/admin/nodes", &AdminApi::list_nodes);
   route(router, Verb::post, "/admin/nodes/{id}/drain", &AdminApi::drain_node);
+  route(router, Verb::get, "/admin/nodes/{id}/earnings", &AdminApi::node_earnings);
   if (top_up_ == nullptr) return;
   route(router, Verb::get, "/admin/payments", &AdminApi::list_payments);
   route(router, Verb::post, "/admin/payments/{id}/resolve", &AdminApi::resolve_payment);
@@ -334,6 +341,8 @@ AdminApi::Answer AdminApi::list_nodes(const http::Request& /*request*/) {
   const Instant now = clock_.now();
   json data = json::array();
   for (const auto& node : nodes_.nodes()) {
+    const scheduler::Payee& payee = node->spec().payee;
+    const auto* owner = ledger_.find(payee.account);
     data.push_back({{"id", node->id()},
                     {"url", node->spec().url},
                     {"pool", node->spec().pool},
@@ -343,7 +352,9 @@ AdminApi::Answer AdminApi::list_nodes(const http::Request& /*request*/) {
                     {"capacity", node->spec().capacity},
                     {"latency_ms", static_cast<std::int64_t>(node->latency_ms())},
                     {"served", node->served()},
-                    {"failed", node->failed()}});
+                    {"failed", node->failed()},
+                    {"owner", owner == nullptr ? json(nullptr) : json(owner->public_id)},
+                    {"payout_share", owner == nullptr ? json(nullptr) : json(share_text(payee.share_millionths))}});
   }
   co_return json{{"object", "list"}, {"data", std::move(data)}};
 }
@@ -357,6 +368,26 @@ AdminApi::Answer AdminApi::drain_node(const http::Request& request) {
   if (node == nullptr) co_return fail(Fault::not_found, "there is no such node");
   nodes_.drain(*node, *on);
   co_return json{{"id", node->id()}, {"state", state_of(*node, clock_.now())}, {"in_flight", node->in_flight()}};
+}
+
+AdminApi::Answer AdminApi::node_earnings(const http::Request& request) {
+  const std::string& id = request.parameters.at(0);
+  const auto named = request.query_value("account");
+  const auto node = nodes_.find(id);
+  const auto* owner = named             ? ledger_.find(*named)
+                      : node != nullptr ? ledger_.find(node->spec().payee.account)
+                                        : nullptr;
+  if (owner == nullptr) {
+    co_return named ? fail(Fault::not_found, "there is no account \"" + *named + "\"", "account")
+                    : fail(Fault::not_found,
+                           "there is no node of that id with an owner; who earned by one that is gone "
+                           "is asked for by account");
+  }
+  const auto page = co_await read_earnings(ledger_, nodes_, owner->id, request);
+  if (!page) co_return std::unexpected(page.error());
+  json answer = render_earnings(id, *page);
+  answer["account_id"] = owner->public_id;
+  co_return answer;
 }
 
 AdminApi::Answer AdminApi::list_payments(const http::Request& request) {

@@ -1,9 +1,9 @@
 #include "turnpike/api/credits_api.hpp"
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "paging.hpp"
 #include "reply.hpp"
 #include "turnpike/base/encoding.hpp"
 
@@ -14,19 +14,8 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int kDefaultLimit = 50;
-constexpr int kMostLimit = 200;
-
 json or_null(const std::string& text) {
   return text.empty() ? json(nullptr) : json(text);
-}
-
-// A whole number in a query; nullopt when malformed.
-std::optional<std::int64_t> whole_number(const std::string& text) {
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 }  // namespace
@@ -65,20 +54,9 @@ json render_history(const ledger::HistoryPage& page) {
 
 awaitable<Result<ledger::HistoryPage>> read_history(ledger::Ledger& ledger, ledger::AccountId account,
                                                     const http::Request& request) {
-  int limit = kDefaultLimit;
-  if (const auto text = request.query_value("limit")) {
-    const auto value = whole_number(*text);
-    if (!value || *value < 1 || *value > kMostLimit) {
-      co_return fail(Fault::invalid_request, "limit must be a whole number from 1 to 200", "limit");
-    }
-    limit = static_cast<int>(*value);
-  }
-  std::optional<std::int64_t> before;
-  if (const auto text = request.query_value("cursor")) {
-    before = whole_number(*text);
-    if (!before) co_return fail(Fault::invalid_request, "cursor must be the next_cursor of another page", "cursor");
-  }
-  co_return co_await ledger.history(account, limit, before);
+  const auto paging = read_paging(request);
+  if (!paging) co_return std::unexpected(paging.error());
+  co_return co_await ledger.history(account, paging->limit, paging->before);
 }
 
 void CreditsApi::add_routes(http::Router& router) {

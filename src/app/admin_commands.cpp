@@ -190,6 +190,8 @@ int list_nodes(const AdminCommand& command) {
                 {"LATENCY (MS)", "latency_ms"},
                 {"SERVED", "served"},
                 {"FAILED", "failed"},
+                {"OWNER", "owner"},
+                {"SHARE", "payout_share"},
                 {"MODELS", "models"},
                 {"URL", "url"}},
                answer.at("data"));
@@ -200,6 +202,24 @@ int drain_node(const AdminCommand& command, const std::string& id, bool undo) {
   const json body{{"drain", !undo}};
   return ask(command, "POST", "/admin/nodes/" + url_encoded(id) + "/drain", body, [&](const json& answer) {
     print_one(command.output, {{"Node", "id"}, {"State", "state"}, {"Busy", "in_flight"}}, answer);
+  });
+}
+
+int show_earnings(const AdminCommand& command, const std::string& id, const std::string& account, int limit,
+                  const std::string& cursor) {
+  std::string target = "/admin/nodes/" + url_encoded(id) + "/earnings?limit=" + std::to_string(limit);
+  if (!account.empty()) target += "&account=" + url_encoded(account);
+  if (!cursor.empty()) target += "&cursor=" + url_encoded(cursor);
+  return ask(command, "GET", target, nullptr, [&](const json& answer) {
+    if (command.output == Output::json) return print_one(command.output, {}, answer);
+    print_one(command.output, {{"Owner", "account_id"}, {"Earned (USD)", "earned_usdc"}}, answer);
+    print_rows(
+        command.output,
+        {{"WHEN", "created_at"}, {"AMOUNT (USD)", "amount_usdc"}, {"EARNED (USD)", "earned_usdc"}, {"ENTRY", "id"}},
+        answer.at("data"));
+    if (answer.at("next_cursor").is_string()) {
+      print_one(command.output, {{"More: --cursor", "next_cursor"}}, answer);
+    }
   });
 }
 

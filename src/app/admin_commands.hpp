@@ -49,6 +49,9 @@ int show_limits(const AdminCommand& command, const std::string& account);
 int set_limits(const AdminCommand& command, const std::string& account, const LimitOptions& options);
 int list_nodes(const AdminCommand& command);
 int drain_node(const AdminCommand& command, const std::string& id, bool undo);
+// Of `account`; empty: of its owner.
+int show_earnings(const AdminCommand& command, const std::string& id, const std::string& account, int limit,
+                  const std::string& cursor);
 int list_payments(const AdminCommand& command, bool all);
 // `tx` brought the money; or `refused`: none came.
 int resolve_payment(const AdminCommand& command, const std::string& id, const std::string& tx, bool refused);

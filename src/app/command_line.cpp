@@ -149,7 +149,15 @@ void add_nodes(CLI::App& app, Arguments& arguments) {
   CLI::App* drain = add(*nodes, "drain", "Send no new requests to a node", arguments,
                         [&arguments] { return drain_node(arguments.admin, arguments.id, arguments.undo); });
   add_place(*drain, arguments);
-  drain->add_option("ID", arguments.id, "The node's id")->required();
+  CLI::App* earnings =
+      add(*nodes, "earnings", "What the owner of a node earned by it, newest first", arguments, [&arguments] {
+        return show_earnings(arguments.admin, arguments.id, arguments.account, arguments.limit, arguments.cursor);
+      });
+  add_place(*earnings, arguments);
+  earnings->add_option("--account", arguments.account, "Who owned it before, or owned one that is gone");
+  earnings->add_option("--limit", arguments.limit, "1 to 200");
+  earnings->add_option("--cursor", arguments.cursor, "Where the page before ended");
+  for (CLI::App* command : {drain, earnings}) command->add_option("ID", arguments.id, "The node's id")->required();
   drain->add_flag("--undo", arguments.undo, "Send requests to it again");
 }
 

@@ -219,7 +219,18 @@ std::vector<inference::Model> models_of(const config::Config& config) {
   return models;
 }
 
-std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config) {
+config::Faults unknown_owners(const config::Config& config, const ledger::Ledger& ledger) {
+  config::Faults faults;
+  for (std::size_t i = 0; i < config.nodes.size(); ++i) {
+    const std::string& owner = config.nodes[i].owner;
+    if (owner.empty() || ledger.find(owner) != nullptr) continue;
+    faults.push_back("/nodes/" + std::to_string(i) + "/owner: expected an account of this ledger, got \"" + owner +
+                     "\"");
+  }
+  return faults;
+}
+
+std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config, const ledger::Ledger& ledger) {
   std::vector<scheduler::NodeSpec> nodes;
   for (const auto& from : config.nodes) {
     scheduler::NodeSpec node;
@@ -233,6 +244,9 @@ std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config) {
     node.api_key = from.api_key;
     node.weight = static_cast<double>(from.weight) / 100.0;
     node.probe_path = from.probe_path;
+    if (const auto* owner = ledger.find(from.owner)) {
+      node.payee = {.account = owner->id, .share_millionths = from.payout_share_millionths};
+    }
     nodes.push_back(std::move(node));
   }
   return nodes;

@@ -46,7 +46,10 @@ Result<payments::TopUpRules> top_up_rules(const config::Payments& payments, cons
 api::TopUpLimits top_up_limits(const config::Payments& payments);
 
 std::vector<inference::Model> models_of(const config::Config& config);
-std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config);
+// Owners are looked up in the ledger.
+std::vector<scheduler::NodeSpec> nodes_of(const config::Config& config, const ledger::Ledger& ledger);
+// The owners of nodes that have no account there, a line each.
+config::Faults unknown_owners(const config::Config& config, const ledger::Ledger& ledger);
 api::Tiers tiers_of(const config::Config& config);
 
 }  // namespace turnpike::app

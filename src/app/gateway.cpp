@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <boost/asio/ssl/context.hpp>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +18,7 @@
 #include "turnpike/api/credits_api.hpp"
 #include "turnpike/api/keys_api.hpp"
 #include "turnpike/api/models_api.hpp"
+#include "turnpike/api/nodes_api.hpp"
 #include "turnpike/api/status_api.hpp"
 #include "turnpike/api/token_api.hpp"
 #include "turnpike/api/topup_api.hpp"
@@ -88,6 +90,7 @@ std::string_view route_name(const http::Request& request) {
   }
   // Anything else is one series: what clients make up must not become labels.
   if (request.path.starts_with("/v1/keys/")) return "/v1/keys";
+  if (request.path.starts_with("/v1/nodes/")) return "/v1/nodes";
   return request.path.starts_with("/v1/models/") ? "/v1/models" : "other";
 }
 
@@ -147,6 +150,7 @@ struct Gateway::Parts {
   std::optional<api::ChatApi> chat;
   std::optional<api::ModelsApi> models;
   std::optional<api::CreditsApi> credits;
+  std::optional<api::NodesApi> node_routes;
   std::optional<api::TopUpApi> top_up_route;
   std::optional<api::AuthApi> auth;
   std::optional<api::KeysApi> key_routes;
@@ -220,7 +224,7 @@ Result<void> Gateway::Parts::open_payments() {
 void Gateway::Parts::apply(const config::Config& next) {
   catalogue.assign(models_of(next));
   tiers = tiers_of(next);
-  registry.assign(nodes_of(next));
+  registry.assign(nodes_of(next, *ledger));
   scheduler.dispatch();
 }
 
@@ -238,6 +242,8 @@ void Gateway::Parts::add_routes() {
   models->add_routes(router);
   credits.emplace(*guard, *ledger);
   credits->add_routes(router);
+  node_routes.emplace(*guard, *ledger, registry);
+  node_routes->add_routes(router);
   if (top_up) {
     top_up_route.emplace(*guard, *top_up, *ledger, clock, top_up_limits(*config.payments));
     top_up_route->add_routes(router);
@@ -382,6 +388,9 @@ Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::C
   auto parts = std::make_unique<Parts>(loop, std::move(config), *std::move(database), *std::move(dialects));
   if (auto opened = parts->open_money(); !opened) return std::unexpected(std::move(opened.error()));
   if (auto opened = parts->open_payments(); !opened) return std::unexpected(std::move(opened.error()));
+  if (const auto faults = unknown_owners(parts->config, *parts->ledger); !faults.empty()) {
+    return fail(Fault::internal_error, faults.front());
+  }
   parts->apply(parts->config);
   parts->add_routes();
   parts->add_metrics();
@@ -429,6 +438,7 @@ awaitable<Result<std::string>> Gateway::create_key(const std::string& credits) {
 
 config::Faults Gateway::reload(config::Config next) {
   auto faults = config::needs_restart(parts_->config, next, "reload");
+  std::ranges::move(unknown_owners(next, *parts_->ledger), std::back_inserter(faults));
   if (!faults.empty()) return faults;
   parts_->apply(next);
   telemetry::set_log_level(next.log.level);

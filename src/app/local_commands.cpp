@@ -60,12 +60,18 @@ int check_ledger(const GatewayPlace& place, Output output) {
                                    {"entries", books->entries},
                                    {"open_holds", books->holds},
                                    {"balances_usdc", books->balances.to_usdc()},
+                                   {"owners_usdc", books->owners.to_usdc()},
+                                   {"network_usdc", books->network.to_usdc()},
+                                   {"outside_usdc", books->outside.to_usdc()},
                                    {"faults", books->faults}};
   print_one(output,
             {{"Accounts", "accounts"},
              {"Entries", "entries"},
              {"Holds left", "open_holds"},
              {"Balances (USD)", "balances_usdc"},
+             {"Earned by owners (USD)", "owners_usdc"},
+             {"Kept by the network (USD)", "network_usdc"},
+             {"Outside (USD)", "outside_usdc"},
              {"Faults", "faults"}},
             found_books);
   return books->faults.empty() ? 0 : 1;

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <boost/crc.hpp>
 #include <chrono>
 #include <cstdio>
 #include <stdexcept>
@@ -117,6 +118,12 @@ Sha512 sha512(std::string_view bytes) {
     throw std::runtime_error("SHA-512 failed");
   }
   return digest;
+}
+
+std::uint32_t crc32c(std::string_view bytes) {
+  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
+  crc.process_bytes(bytes.data(), bytes.size());
+  return crc.checksum();
 }
 
 std::string to_hex(std::string_view bytes) {

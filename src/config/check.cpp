@@ -13,6 +13,8 @@ namespace {
 constexpr std::size_t kLongestShown = 60;
 constexpr std::size_t kLongestName = 128;
 constexpr int kPriceDecimals = 9;
+constexpr int kShareDecimals = 6;
+constexpr std::int64_t kWholeShare = 1'000'000;
 
 std::string shown(const Json& value) {
   std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -55,6 +57,10 @@ bool text_fits(const Row& row, const std::string& text) {
       return is_one_of(row.choices, text);
     case Kind::decimal:
       return parse_decimal(text, kPriceDecimals).value_or(-1) >= 0;
+    case Kind::share: {
+      const auto share = parse_decimal(text, kShareDecimals).value_or(-1);
+      return share >= 0 && share <= kWholeShare;
+    }
     case Kind::listen:
       return parse_listen(text).has_value();
     case Kind::url:

@@ -18,6 +18,7 @@ namespace turnpike::config {
 namespace {
 
 constexpr int kPriceDecimals = 9;
+constexpr int kShareDecimals = 6;
 constexpr int kCreditDecimals = 7;  // to the nano-dollar: a credit is 0.01 USD
 
 std::string text(const Json& object, const char* name) {
@@ -197,7 +198,18 @@ std::string read_secret(const Json& from, const std::string& pointer, const std:
   return value;
 }
 
-Node read_node(const Json& from, const std::string& pointer, Report& report) {
+// The share of a node's owner; zero where there is none.
+std::uint32_t read_share(const Json& node, const Json& of_all, const std::string& pointer, Report& report) {
+  if (node.at("owner").is_null()) return 0;
+  const Json& share = node.at("payout_share").is_null() ? of_all : node.at("payout_share");
+  if (!share.is_null()) {
+    return static_cast<std::uint32_t>(parse_decimal(share.get<std::string>(), kShareDecimals).value());
+  }
+  report.add(pointer + "/payout_share", "the share of its owner, here or for all nodes", "none");
+  return 0;
+}
+
+Node read_node(const Json& from, const Json& share_of_all, const std::string& pointer, Report& report) {
   Node node{.id = text(from, "id"),
             .url = without_slash(text(from, "url")),
             .models = from.at("models").get<std::vector<std::string>>(),
@@ -207,7 +219,9 @@ Node read_node(const Json& from, const std::string& pointer, Report& report) {
             .pool = text(from, "pool"),
             .api_key = read_secret(from, pointer, "api_key", report),
             .weight = from.at("weight").get<std::uint32_t>(),
-            .probe_path = text(from, "probe_path")};
+            .probe_path = text(from, "probe_path"),
+            .owner = text(from, "owner"),
+            .payout_share_millionths = read_share(from, share_of_all, pointer, report)};
   for (const auto& [id, name] : from.at("model_names").items()) {
     node.model_names.push_back({.id = id, .name = name.get<std::string>()});
   }
@@ -348,7 +362,8 @@ Config read(const Json& from, const Json& written, Report& report) {
     config.models.push_back(read_model(model, "/models/" + std::to_string(config.models.size()), report));
   }
   for (const Json& node : from.at("nodes")) {
-    config.nodes.push_back(read_node(node, "/nodes/" + std::to_string(config.nodes.size()), report));
+    const std::string pointer = "/nodes/" + std::to_string(config.nodes.size());
+    config.nodes.push_back(read_node(node, from.at("payout_share"), pointer, report));
   }
   config.tiers = read_tiers(from.at("tiers"), written);
   config.payments = read_payments(from.at("payments"), report);

@@ -86,6 +86,8 @@ Json value_schema(const Row& row) {
       return {{"type", "integer"}, {"minimum", row.least}, {"maximum", row.most}};
     case Kind::decimal:
       return pattern_schema("^[0-9]+(\\.[0-9]{1,9})?$");
+    case Kind::share:
+      return pattern_schema("^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$");
     case Kind::listen:
       return pattern_schema(":[0-9]{1,5}$");
     case Kind::url:
@@ -137,9 +139,8 @@ std::string documentation() {
       "for editors.\n`turnpike config check FILE` tells every fault at once, a line each: "
       "`FILE: /json/pointer: expected …, got …`. Unknown members are faults.\n"
       "Secrets are named by environment variable or file, never written in it.\n\n"
-      "On `SIGHUP` the file is read again: models, prices, nodes, tiers and the log level change without a restart, "
-      "all "
-      "or nothing.\n\n## The file\n";
+      "On `SIGHUP` the file is read again: models, prices, nodes, shares, tiers and the log level change without a "
+      "restart, all or nothing.\n\n## The file\n";
   append_section(out, "");
   for (const Row& row : table()) {
     if (!has_members(row)) continue;

@@ -75,6 +75,11 @@ constexpr Row kTable[] = {
      .kind = Kind::text,
      .fallback = R"("")",
      .doc = "A folder of dialects (`*.json`) in place of the built-in ones; empty: those."},
+    {.path = "payout_share",
+     .kind = Kind::share,
+     .fallback = "null",
+     .doc = "The part of what clients pay that the owner of the node which served them earns, where the node does not "
+            "say otherwise; the network keeps the rest."},
     {.path = "http", .kind = Kind::object, .fallback = "{}", .doc = "Limits of the listener for clients."},
     {.path = "http/max_connections",
      .kind = Kind::count,
@@ -575,6 +580,15 @@ constexpr Row kTable[] = {
      .fallback = "null",
      .doc = "The file that holds its API key.",
      .least = 1},
+    {.path = "nodes/*/owner",
+     .kind = Kind::text,
+     .fallback = "null",
+     .doc = "The account that earns by what the node serves, as `acct_…`; null: the network keeps it all.",
+     .least = 1},
+    {.path = "nodes/*/payout_share",
+     .kind = Kind::share,
+     .fallback = "null",
+     .doc = "Its owner's part; null: as `payout_share` of the whole file."},
     {.path = "tiers",
      .kind = Kind::map,
      .fallback = "{}",
@@ -820,6 +834,8 @@ std::string bare_expectation(const Row& row) {
       return "a whole number from " + std::to_string(row.least) + " to " + std::to_string(row.most);
     case Kind::decimal:
       return "dollars as a decimal string, as \"0.05\", with at most 9 decimals";
+    case Kind::share:
+      return "a share from \"0\" to \"1\" as a decimal string, as \"0.8\", with at most 6 decimals";
     case Kind::choice:
       return listed(row.choices);
     case Kind::listen:

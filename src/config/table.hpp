@@ -22,6 +22,7 @@ enum class Kind : std::uint8_t {
   flag,
   count,    // a whole number from `least` to `most`
   decimal,  // dollars as a decimal string of at most 9 decimals, not below zero
+  share,    // a part of one as a decimal string of at most 6 decimals, "0" to "1"
   choice,   // one of `choices`
   listen,   // ADDR:PORT
   url,      // http:// or https://

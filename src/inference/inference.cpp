@@ -1,6 +1,7 @@
 #include "turnpike/inference/inference.hpp"
 
 #include <algorithm>
+#include <boost/container/small_vector.hpp>
 #include <utility>
 
 #include "turnpike/dialect/error_body.hpp"
@@ -23,6 +24,27 @@ std::string_view path_of(RequestKind kind) {
     default:
       return "/chat/completions";
   }
+}
+
+using Nodes = boost::container::small_vector<ledger::Served, 2>;
+
+// The parts of a charge as the ledger is told of them, weighed by the request's price. What a node brought nothing of
+// weighs nothing, even where a request as such has a price.
+Nodes nodes_of(std::span<const relay::Part> parts, const ledger::Price& price, ledger::Money charged) {
+  const auto weight = [&](const relay::Part& part, const ledger::TokenCounts& tokens) {
+    if (parts.size() == 1) return charged;
+    return &part == &parts.back() || part.completion_tokens > 0 ? price.cost(tokens) : ledger::Money();
+  };
+  Nodes nodes;
+  for (const auto& part : parts) {
+    const ledger::TokenCounts tokens{.prompt = part.prompt_tokens, .completion = part.completion_tokens};
+    nodes.push_back({.node_id = part.node_id,
+                     .tokens = tokens,
+                     .cost = weight(part, tokens),
+                     .owner = part.payee.account,
+                     .share_millionths = part.payee.share_millionths});
+  }
+  return nodes;
 }
 
 std::string json_string(std::string_view text) {
@@ -184,14 +206,17 @@ relay::Call Inference::call_of(const Job& job, std::string_view path) const {
           .request_id = job.request.request_id};
 }
 
-Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, bool complete, std::string_view nodes) {
+Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, bool complete,
+                                             std::span<relay::Part> parts) {
   Settled settled;
   settled.tokens = {.prompt = used.prompt_tokens, .completion = used.completion_tokens};
   settled.basis = !complete || !used.claimed ? Basis::relayed : used.bounded ? Basis::bounded : Basis::node_usage;
   settled.charged = std::min(job.price.cost(settled.tokens), job.hold.amount());
+  relay::attribute(used, parts);
+  const auto nodes = nodes_of(parts, job.price, settled.charged);
   auto captured =
       ledger_.charge(std::move(job.hold),
-                     {.amount = settled.charged, .basis = settled.basis, .tokens = settled.tokens, .node_id = nodes});
+                     {.amount = settled.charged, .basis = settled.basis, .tokens = settled.tokens, .nodes = nodes});
   if (job.admission.limits_tokens()) {
     job.admission.settle(settled.tokens.prompt + settled.tokens.completion, today_of(job.request.account),
                          clock_.now());
@@ -219,14 +244,15 @@ awaitable<Result<Delivered>> Inference::whole(Job& job) {
   dialect::append_json_string(metadata, answer->node_id);
   metadata += "}";
   relay::append_answer(delivered.body, answer->json, answer->scan, job.id_json, job.model->id_json, false, metadata);
-  auto charged = charge(job, relay::use_of_complete(seen, claim), true, answer->node_id);
+  relay::Part parts[] = {{.node_id = std::move(answer->node_id), .payee = answer->payee}};
+  auto charged = charge(job, relay::use_of_complete(seen, claim), true, parts);
   if (!charged) co_return std::unexpected(std::move(charged.error()));
   if (charged->captured.pending) {
     if (auto written = co_await ledger_.written(charged->captured); !written) {
       co_return std::unexpected(std::move(written.error()));
     }
   }
-  delivered.node_id = std::move(answer->node_id);
+  delivered.node_id = std::move(parts[0].node_id);
   delivered.settled = charged->settled;
   co_return delivered;
 }
@@ -254,7 +280,7 @@ class StreamSettler final : public relay::StreamSink {
       inference_.ledger_.release(std::move(job_.hold), end.client_left ? "client left" : "no answer");
     } else {
       const auto used = end.complete ? relay::use_of_complete(end.seen, end.claim) : relay::use_of_relayed(end.seen);
-      auto charged = inference_.charge(job_, used, end.complete, end.node_ids);
+      auto charged = inference_.charge(job_, used, end.complete, end.parts);
       auto written = charged ? Result<void>() : std::unexpected(std::move(charged.error()));
       if (charged && charged->captured.pending) {
         // What the node sent does not wait for the disk; the end of the stream does.

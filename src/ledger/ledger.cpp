@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <boost/container/small_vector.hpp>
 #include <cassert>
 #include <functional>
 #include <list>
@@ -14,6 +15,7 @@
 #include "ledger_store.hpp"
 #include "turnpike/base/random.hpp"
 #include "turnpike/events/subscriptions.hpp"
+#include "turnpike/ledger/split.hpp"
 #include "turnpike/storage/database.hpp"
 
 namespace turnpike::ledger {
@@ -44,6 +46,15 @@ boost::asio::awaitable<Result<T>> durable(std::shared_ptr<storage::Operation> op
   co_return value;
 }
 
+// The page that a question finds.
+template <class Page, class Question>
+boost::asio::awaitable<Result<Page>> answered(storage::Database& database, std::shared_ptr<Question> question) {
+  if (auto queued = database.read(question); !queued) co_return std::unexpected(std::move(queued).error());
+  Result<void> outcome = co_await storage::finished(question);
+  if (!outcome) co_return std::unexpected(std::move(outcome).error());
+  co_return std::move(question->page);
+}
+
 template <class T>
 boost::asio::awaitable<Result<T>> refused(Error error) {
   co_return std::unexpected(std::move(error));
@@ -68,6 +79,38 @@ void count_tokens(OpenAccount& account, const NewEntry& charge) {
     account.day_tokens = 0;
   }
   account.day_tokens += charge.tokens.prompt + charge.tokens.completion;
+}
+
+std::string joined_ids(std::span<const Served> nodes) {
+  std::string ids;
+  for (const Served& node : nodes) {
+    if (!ids.empty()) ids += ',';
+    ids += node.node_id;
+  }
+  return ids;
+}
+
+// What `charged` brings the owners of the nodes.
+std::vector<Payout> payouts_of(Money charged, std::span<const Served> nodes) {
+  std::vector<Payout> payouts;
+  if (std::ranges::all_of(nodes, [](const Served& node) { return node.owner == 0; })) return payouts;
+  boost::container::small_vector<Part, 4> parts;
+  for (const Served& node : nodes) parts.push_back({.cost = node.cost, .share_millionths = node.share_millionths});
+  split(charged, parts);
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    const Served& node = nodes[i];
+    if (node.owner == 0 || parts[i].earned == Money()) continue;
+    // A node whose place was changed on the way may have served twice.
+    const auto same = [&](const Payout& other) { return other.owner == node.owner && other.node_id == node.node_id; };
+    auto payout = std::ranges::find_if(payouts, same);
+    if (payout == payouts.end()) {
+      payout = payouts.insert(payout, {.owner = node.owner, .node_id = std::string(node.node_id)});
+    }
+    payout->amount += parts[i].earned;
+    payout->tokens.prompt += node.tokens.prompt;
+    payout->tokens.completion += node.tokens.completion;
+  }
+  return payouts;
 }
 
 Error no_such_account() {
@@ -320,7 +363,8 @@ Result<Captured> Ledger::charge(Hold hold, Charge charge) {
   entry->model.swap(open.model);
   entry->basis = charge.basis;
   entry->tokens = charge.tokens;
-  entry->node_id = charge.node_id;
+  entry->node_id = joined_ids(charge.nodes);
+  entry->payouts = payouts_of(amount, charge.nodes);
   count_tokens(payer, *entry);
   if (open.journaled) entry->hold_id = open.id;
   state_->close_hold(open);
@@ -435,11 +479,13 @@ std::uint64_t Ledger::tokens_today(AccountId account) const {
 boost::asio::awaitable<Result<HistoryPage>> Ledger::history(AccountId account, int limit,
                                                             std::optional<std::int64_t> before) {
   const auto most = static_cast<std::size_t>(std::clamp(limit, 1, kMostEntriesAPage));
-  auto question = std::make_shared<ReadHistory>(account, most, before);
-  if (auto queued = state_->database.read(question); !queued) co_return std::unexpected(std::move(queued).error());
-  Result<void> outcome = co_await storage::finished(question);
-  if (!outcome) co_return std::unexpected(std::move(outcome).error());
-  co_return std::move(question->page);
+  return answered<HistoryPage>(state_->database, std::make_shared<ReadHistory>(account, most, before));
+}
+
+boost::asio::awaitable<Result<EarningsPage>> Ledger::earnings(AccountId owner, std::string_view node_id, int limit,
+                                                              std::optional<std::int64_t> before) {
+  const auto most = static_cast<std::size_t>(std::clamp(limit, 1, kMostEntriesAPage));
+  return answered<EarningsPage>(state_->database, std::make_shared<ReadEarnings>(owner, node_id, most, before));
 }
 
 void Ledger::journal_open_holds(Instant now) {

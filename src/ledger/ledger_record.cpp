@@ -8,7 +8,7 @@
 namespace turnpike::ledger {
 namespace {
 
-enum class RecordKind : std::uint8_t { account = 1, entry = 2, told_entry = 3 };
+enum class RecordKind : std::uint8_t { account = 1, entry = 2, entry_with_more = 3 };
 
 class Writer {
  public:
@@ -65,10 +65,27 @@ Enum one_of(std::int64_t value, Enum last) {
   return static_cast<Enum>(value);
 }
 
+TokenCounts read_tokens(Reader& reader) {
+  TokenCounts tokens;
+  tokens.prompt = static_cast<std::uint64_t>(reader.number());
+  tokens.completion = static_cast<std::uint64_t>(reader.number());
+  return tokens;
+}
+
+Payout read_payout(Reader& reader) {
+  Payout payout;
+  payout.owner = reader.number();
+  payout.amount = Money::nanousd(reader.number());
+  payout.tokens = read_tokens(reader);
+  payout.node_id = reader.text();
+  return payout;
+}
+
 }  // namespace
 
 void write_record(std::string& record, const NewEntry& entry) {
-  Writer writer(record, entry.events.empty() ? RecordKind::entry : RecordKind::told_entry);
+  const bool more = !entry.payouts.empty() || !entry.events.empty();
+  Writer writer(record, more ? RecordKind::entry_with_more : RecordKind::entry);
   writer.number(entry.id)
       .number(entry.account)
       .number(static_cast<std::int64_t>(entry.type))
@@ -83,7 +100,15 @@ void write_record(std::string& record, const NewEntry& entry) {
       .text(entry.model)
       .text(entry.node_id)
       .text(entry.note);
-  if (entry.events.empty()) return;
+  if (!more) return;
+  writer.number(static_cast<std::int64_t>(entry.payouts.size()));
+  for (const Payout& payout : entry.payouts) {
+    writer.number(payout.owner)
+        .number(payout.amount.nanousd())
+        .number(static_cast<std::int64_t>(payout.tokens.prompt))
+        .number(static_cast<std::int64_t>(payout.tokens.completion))
+        .text(payout.node_id);
+  }
   writer.number(static_cast<std::int64_t>(entry.events.size()));
   for (const auto& event : entry.events) writer.number(static_cast<std::int64_t>(event.type)).text(event.data);
 }
@@ -109,7 +134,7 @@ Recorded read_record(std::string_view record) {
     reader.end();
     return account;
   }
-  if (kind != RecordKind::entry && kind != RecordKind::told_entry) Reader::raise();
+  if (kind != RecordKind::entry && kind != RecordKind::entry_with_more) Reader::raise();
   auto entry = std::make_unique<NewEntry>();
   entry->id = reader.number();
   entry->account = reader.number();
@@ -117,15 +142,15 @@ Recorded read_record(std::string_view record) {
   entry->amount = Money::nanousd(reader.number());
   entry->balance = Money::nanousd(reader.number());
   if (const auto basis = reader.number(); basis >= 0) entry->basis = one_of(basis, Basis::none);
-  entry->tokens.prompt = static_cast<std::uint64_t>(reader.number());
-  entry->tokens.completion = static_cast<std::uint64_t>(reader.number());
+  entry->tokens = read_tokens(reader);
   entry->created_at = WallTime(std::chrono::microseconds(reader.number()));
   if (const auto hold = reader.number(); hold >= 0) entry->hold_id = hold;
   entry->job_id = reader.text();
   entry->model = reader.text();
   entry->node_id = reader.text();
   entry->note = reader.text();
-  if (kind == RecordKind::told_entry) {
+  if (kind == RecordKind::entry_with_more) {
+    for (auto left = reader.number(); left > 0; --left) entry->payouts.push_back(read_payout(reader));
     for (auto left = reader.number(); left > 0; --left) {
       const auto type = one_of(reader.number(), events::Type::credit_topup);
       entry->events.push_back(

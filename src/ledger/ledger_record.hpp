@@ -1,5 +1,6 @@
 // What the ledger writes ahead, in bytes: a kind, then the members in order; numbers as eight bytes and texts after
-// their length, in the machine's byte order. An entry's events are part of its record, and come back with it.
+// their length, in the machine's byte order. An entry's earnings and events are part of its record, and come back with
+// it. One that has neither is written as it always was, so that a journal which an older version left can be read.
 #pragma once
 
 #include <memory>

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ledger_record.hpp"
+#include "turnpike/base/encoding.hpp"
 #include "turnpike/storage/connection.hpp"
 #include "turnpike/storage/times.hpp"
 
@@ -81,6 +82,33 @@ Money stored_balance(Connection& connection, AccountId account) {
   return query.bind(account).step() ? Money::nanousd(query.integer(0)) : Money();
 }
 
+// Of a row of `earnings`: a column that was changed behind the ledger's back does not fit it.
+std::int64_t seal_of(std::initializer_list<std::int64_t> numbers, std::string_view node_id) {
+  std::string text(node_id);
+  for (const auto each : numbers) text.append(",").append(std::to_string(each));
+  return crc32c(text);
+}
+
+void add_earning(Connection& connection, const NewEntry& entry, const Payout& payout) {
+  const auto seal = seal_of({payout.owner, entry.id, payout.amount.nanousd(), stored(payout.tokens.prompt),
+                             stored(payout.tokens.completion), micros(entry.created_at)},
+                            payout.node_id);
+  connection
+      .prepare(
+          "INSERT INTO earnings (owner_id, node_id, entry_id, amount_nanousd, total_nanousd, prompt_tokens, "
+          "completion_tokens, created_at, seal) VALUES (?1, ?2, ?3, ?4, ?4 + coalesce((SELECT total_nanousd FROM "
+          "earnings WHERE owner_id = ?1 AND node_id = ?2 ORDER BY entry_id DESC LIMIT 1), 0), ?5, ?6, ?7, ?8)")
+      .bind(payout.owner)
+      .bind(std::string_view(payout.node_id))
+      .bind(entry.id)
+      .bind(payout.amount.nanousd())
+      .bind(stored(payout.tokens.prompt))
+      .bind(stored(payout.tokens.completion))
+      .bind(micros(entry.created_at))
+      .bind(seal)
+      .run();
+}
+
 // From the newest back: what is older than `since` is not read, however much it is.
 std::uint64_t tokens_since(Connection& connection, AccountId account, WallTime since) {
   auto query = connection.prepare(
@@ -94,15 +122,22 @@ std::uint64_t tokens_since(Connection& connection, AccountId account, WallTime s
 }  // namespace
 
 void NewEntry::run(Connection& connection) {
+  Money owners;
+  for (const Payout& payout : payouts) owners += payout.amount;
+  const bool from_outside = type == EntryType::topup;
   connection
       .prepare(
-          "INSERT INTO entries (id, account_id, type, amount_nanousd, balance_nanousd, job_id, model, basis, "
-          "prompt_tokens, completion_tokens, node_id, note, created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)")
+          "INSERT INTO entries (id, account_id, type, amount_nanousd, balance_nanousd, owners_nanousd, "
+          "network_nanousd, outside_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, node_id, note, "
+          "created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
       .bind(id)
       .bind(account)
       .bind(to_string(type))
       .bind(amount.nanousd())
       .bind(balance.nanousd())
+      .bind(owners.nanousd())
+      .bind(from_outside ? 0 : (-amount - owners).nanousd())
+      .bind(from_outside ? (-amount).nanousd() : 0)
       .bind_text_or_null(job_id)
       .bind_text_or_null(model)
       .bind_text_or_null(basis ? to_string(*basis) : std::string_view())
@@ -112,6 +147,7 @@ void NewEntry::run(Connection& connection) {
       .bind_text_or_null(note)
       .bind(micros(created_at))
       .run();
+  for (const Payout& payout : payouts) add_earning(connection, *this, payout);
   if (hold_id) delete_hold(connection, *hold_id);
   for (const auto& event : events) events::append(connection, event);
 }
@@ -158,6 +194,35 @@ void ReadHistory::run(Connection& connection) {
       break;
     }
     page.entries.push_back(entry_of(query));
+  }
+}
+
+void ReadEarnings::run(Connection& connection) {
+  page = {};
+  {
+    auto newest = connection.prepare(
+        "SELECT total_nanousd FROM earnings WHERE owner_id = ? AND node_id = ? ORDER BY entry_id DESC LIMIT 1");
+    newest.bind(owner).bind(std::string_view(node_id));
+    if (newest.step()) page.total = Money::nanousd(newest.integer(0));
+  }
+  auto query = connection.prepare(
+      "SELECT entry_id, amount_nanousd, total_nanousd, prompt_tokens, completion_tokens, created_at FROM earnings "
+      "WHERE owner_id = ? AND node_id = ? AND entry_id < ? ORDER BY entry_id DESC LIMIT ?");
+  query.bind(owner)
+      .bind(std::string_view(node_id))
+      .bind(before.value_or(std::numeric_limits<std::int64_t>::max()))
+      .bind(static_cast<std::int64_t>(limit + 1));
+  while (query.step()) {
+    if (page.earnings.size() == limit) {
+      page.next_cursor = page.earnings.back().entry_id;
+      break;
+    }
+    page.earnings.push_back({.entry_id = query.integer(0),
+                             .amount = Money::nanousd(query.integer(1)),
+                             .total = Money::nanousd(query.integer(2)),
+                             .tokens = {.prompt = static_cast<std::uint64_t>(query.integer(3)),
+                                        .completion = static_cast<std::uint64_t>(query.integer(4))},
+                             .created_at = wall_time(query.integer(5))});
   }
 }
 
@@ -221,39 +286,105 @@ void CatchUp::apply(Connection& connection, std::string_view record) {
   ++entries_;
 }
 
+namespace {
+
+// One line for each row of `sql`, which names what is wrong.
+void collect(Connection& connection, Audit& audit, storage::Sql sql, std::string_view what) {
+  auto query = connection.prepare(sql);
+  while (query.step()) audit.faults.push_back(std::string(query.text(0)) + ": " + std::string(what));
+}
+
+void check_entries(Connection& connection, Audit& audit) {
+  const auto check = [&](storage::Sql sql, std::string_view what) { collect(connection, audit, sql, what); };
+  check(
+      "SELECT 'entry ' || id FROM entries WHERE amount_nanousd + owners_nanousd + network_nanousd + outside_nanousd "
+      "<> 0",
+      "its sides do not sum to zero");
+  check(
+      "SELECT 'entry ' || id FROM entries WHERE CASE type WHEN 'charge' THEN owners_nanousd < 0 OR network_nanousd < 0 "
+      "OR outside_nanousd <> 0 WHEN 'topup' THEN owners_nanousd <> 0 OR network_nanousd <> 0 ELSE owners_nanousd <> 0 "
+      "OR outside_nanousd <> 0 END",
+      "it has a side that its type does not have");
+  check(
+      "SELECT 'entry ' || id FROM (SELECT id, balance_nanousd, sum(amount_nanousd) OVER "
+      "(PARTITION BY account_id ORDER BY id) AS expected FROM entries) WHERE balance_nanousd <> expected",
+      "its balance does not follow from the entries before it");
+  check("SELECT 'entry ' || id FROM entries WHERE balance_nanousd < 0", "the balance is below zero");
+  check("SELECT 'entry ' || id FROM entries GROUP BY id HAVING count(*) > 1", "its id is used twice");
+  check("SELECT 'entry ' || id FROM entries WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
+  check("SELECT 'hold ' || id FROM holds WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
+  check("SELECT 'hold ' || id FROM holds WHERE job_id IN (SELECT job_id FROM entries)", "its job was charged already");
+  check("SELECT 'job ' || job_id FROM entries WHERE job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1",
+        "settled more than once");
+  check("SELECT 'entry ' || id FROM entries WHERE type = 'charge' AND (amount_nanousd > 0 OR job_id IS NULL)",
+        "a charge that adds credits or has no job");
+  check(
+      "SELECT 'entry ' || e.id FROM entries e LEFT JOIN payments p ON p.id = e.job_id AND p.account_id = e.account_id "
+      "AND p.units * 1000 = e.amount_nanousd WHERE e.type = 'topup' AND p.id IS NULL",
+      "a top-up without a payment of that amount");
+  check(
+      "SELECT 'payment ' || id FROM payments WHERE state = 'credited' AND NOT EXISTS "
+      "(SELECT 1 FROM entries WHERE job_id = payments.id)",
+      "it counts as credited, and no entry says so");
+}
+
+void check_seals(Connection& connection, Audit& audit) {
+  auto row = connection.prepare(
+      "SELECT owner_id, entry_id, amount_nanousd, prompt_tokens, completion_tokens, created_at, node_id, seal FROM "
+      "earnings");
+  while (row.step()) {
+    const auto seal = seal_of(
+        {row.integer(0), row.integer(1), row.integer(2), row.integer(3), row.integer(4), row.integer(5)}, row.text(6));
+    if (seal == row.integer(7)) continue;
+    audit.faults.push_back("earnings of entry " + std::to_string(row.integer(1)) + ": not as they were written");
+  }
+}
+
+void check_earnings(Connection& connection, Audit& audit) {
+  const auto check = [&](storage::Sql sql, std::string_view what) { collect(connection, audit, sql, what); };
+  check(
+      "SELECT 'entry ' || e.id FROM entries e LEFT JOIN (SELECT entry_id, sum(amount_nanousd) AS earned FROM earnings "
+      "GROUP BY entry_id) g ON g.entry_id = e.id WHERE e.owners_nanousd <> coalesce(g.earned, 0)",
+      "its owners' side is not what they earned from it");
+  check("SELECT 'earnings of entry ' || entry_id FROM earnings WHERE entry_id NOT IN (SELECT id FROM entries)",
+        "there is no such entry");
+  check(
+      "SELECT 'earnings of entry ' || entry_id FROM (SELECT entry_id, total_nanousd, sum(amount_nanousd) OVER "
+      "(PARTITION BY owner_id, node_id ORDER BY entry_id) AS expected FROM earnings) WHERE total_nanousd <> expected",
+      "their total does not follow from those before");
+  check("SELECT 'earnings of entry ' || entry_id FROM earnings WHERE owner_id NOT IN (SELECT id FROM accounts)",
+        "their owner has no account");
+  check_seals(connection, audit);
+}
+
+// The accounts' and the owners' sides by what their last rows say, not by the sums of their entries.
+void check_sides(Connection& connection, Audit& audit) {
+  const auto sum = [&](storage::Sql sql) { return Money::nanousd(number(connection, sql)); };
+  audit.balances =
+      sum("SELECT coalesce(sum(balance_nanousd), 0) FROM accounts a JOIN entries e ON e.account_id = a.id AND e.id = "
+          "(SELECT max(id) FROM entries WHERE account_id = a.id)");
+  audit.owners =
+      sum("SELECT coalesce(sum(total_nanousd), 0) FROM earnings e WHERE entry_id = (SELECT max(entry_id) FROM earnings "
+          "WHERE owner_id = e.owner_id AND node_id = e.node_id)");
+  audit.network = sum("SELECT coalesce(sum(network_nanousd), 0) FROM entries");
+  audit.outside = sum("SELECT coalesce(sum(outside_nanousd), 0) FROM entries");
+  if (audit.balances + audit.owners + audit.network + audit.outside != Money()) {
+    audit.faults.emplace_back("the ledger: accounts, owners, network and outside do not sum to zero");
+  }
+}
+
+}  // namespace
+
 Audit audit_books(Connection& connection) {
   Audit audit;
   audit.accounts = static_cast<std::size_t>(number(connection, "SELECT count(*) FROM accounts"));
   audit.entries = static_cast<std::size_t>(number(connection, "SELECT count(*) FROM entries"));
   audit.holds = static_cast<std::size_t>(number(connection, "SELECT count(*) FROM holds"));
-  audit.balances = Money::nanousd(number(connection, "SELECT coalesce(sum(amount_nanousd), 0) FROM entries"));
-  const auto collect = [&](storage::Sql sql, std::string_view what) {
-    auto query = connection.prepare(sql);
-    while (query.step()) audit.faults.push_back(std::string(query.text(0)) + ": " + std::string(what));
-  };
-  collect(
-      "SELECT 'entry ' || id FROM (SELECT id, balance_nanousd, sum(amount_nanousd) OVER "
-      "(PARTITION BY account_id ORDER BY id) AS expected FROM entries) WHERE balance_nanousd <> expected",
-      "its balance does not follow from the entries before it");
-  collect("SELECT 'entry ' || id FROM entries WHERE balance_nanousd < 0", "the balance is below zero");
-  collect("SELECT 'entry ' || id FROM entries GROUP BY id HAVING count(*) > 1", "its id is used twice");
-  collect("SELECT 'entry ' || id FROM entries WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
-  collect("SELECT 'hold ' || id FROM holds WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
-  collect("SELECT 'hold ' || id FROM holds WHERE job_id IN (SELECT job_id FROM entries)",
-          "its job was charged already");
-  collect("SELECT 'job ' || job_id FROM entries WHERE job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1",
-          "settled more than once");
-  collect("SELECT 'entry ' || id FROM entries WHERE type = 'charge' AND (amount_nanousd > 0 OR job_id IS NULL)",
-          "a charge that adds credits or has no job");
-  collect(
-      "SELECT 'entry ' || e.id FROM entries e LEFT JOIN payments p ON p.id = e.job_id AND p.account_id = e.account_id "
-      "AND p.units * 1000 = e.amount_nanousd WHERE e.type = 'topup' AND p.id IS NULL",
-      "a top-up without a payment of that amount");
-  collect(
-      "SELECT 'payment ' || id FROM payments WHERE state = 'credited' AND NOT EXISTS "
-      "(SELECT 1 FROM entries WHERE job_id = payments.id)",
-      "it counts as credited, and no entry says so");
-  collect("SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'", "the file is damaged");
+  check_entries(connection, audit);
+  check_earnings(connection, audit);
+  check_sides(connection, audit);
+  collect(connection, audit, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
+          "the file is damaged");
   return audit;
 }
 

@@ -15,8 +15,16 @@
 
 namespace turnpike::ledger {
 
-// A line of history to be written, and what is told of it. With `hold_id`, the hold that it settles was
-// journaled and its row goes in the same transaction.
+// What an owner earns from an entry.
+struct Payout {
+  AccountId owner = 0;
+  std::string node_id = {};
+  Money amount = {};  // more than zero
+  TokenCounts tokens = {};
+};
+
+// A line of history to be written, with what owners earn by it and what is told of it. With `hold_id`, the hold that it
+// settles was journaled and its row goes in the same transaction.
 struct NewEntry final : storage::Operation {
   void run(storage::Connection& connection) override;
 
@@ -34,6 +42,7 @@ struct NewEntry final : storage::Operation {
   WallTime created_at{};
   std::optional<std::int64_t> hold_id;
   std::vector<events::Event> events;  // all of them at created_at
+  std::vector<Payout> payouts;        // one an owner and node
 };
 
 struct NewAccount final : storage::Operation {
@@ -70,6 +79,17 @@ struct ReadHistory final : storage::Operation {
   std::size_t limit;
   std::optional<std::int64_t> before;
   HistoryPage page;
+};
+
+struct ReadEarnings final : storage::Operation {
+  ReadEarnings(AccountId whose, std::string_view node, std::size_t most, std::optional<std::int64_t> below)
+      : owner(whose), node_id(node), limit(most), before(below) {}
+  void run(storage::Connection& connection) override;
+  AccountId owner;
+  std::string node_id;
+  std::size_t limit;
+  std::optional<std::int64_t> before;
+  EarningsPage page;
 };
 
 struct StoredAccount {

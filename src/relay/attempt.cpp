@@ -47,6 +47,7 @@ Attempt::Attempt(Relay& relay, const Call& call, scheduler::Slot slot, Patience*
       call_(call),
       slot_(std::move(slot)),
       node_(slot_.node()),
+      payee_(node_->spec().payee),
       peer_(relay.nodes_.peer(node_)),
       patience_(patience),
       news_(relay.executor_),
@@ -321,6 +322,7 @@ WholeAnswer Attempt::take_whole() {
   WholeAnswer answer(peer_, connection_, parsed_, parser_->keep_alive() && !connection_->ended());
   answer.json = {connection_->in.data() + body_at_, body_bytes_};
   answer.node_id = node_->id();
+  answer.payee = payee_;
   connection_->set_listener(nullptr);
   connection_.reset();
   return answer;

@@ -75,6 +75,7 @@ class Attempt {
   Failure fail(Failure failure, std::string what);
 
   [[nodiscard]] const scheduler::Node& node() const { return *node_; }
+  [[nodiscard]] const scheduler::Payee& payee() const { return payee_; }
   // For the log and the client's error: never a key, a prompt or an answer.
   [[nodiscard]] const std::string& what() const { return what_; }
   [[nodiscard]] const std::string& blame() const { return blame_; }
@@ -116,6 +117,7 @@ class Attempt {
   const Call& call_;
   scheduler::Slot slot_;
   scheduler::NodePtr node_;
+  const scheduler::Payee payee_;  // a reload may change the node's
   NodePeer& peer_;
   Patience* patience_;
   Signal news_;

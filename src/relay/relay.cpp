@@ -71,6 +71,7 @@ WholeAnswer& WholeAnswer::operator=(WholeAnswer&& other) noexcept {
   json = std::exchange(other.json, {});
   scan = other.scan;
   node_id = std::move(other.node_id);
+  payee = other.payee;
   peer_ = other.peer_;
   connection_ = std::exchange(other.connection_, nullptr);
   bytes_ = other.bytes_;
@@ -345,9 +346,11 @@ awaitable<Failure> StreamRun::serve(Attempt& attempt) {
   auto failure = co_await attempt.begin(continuation_ ? &*continuation_ : nullptr);
   if (failure != Failure::none) co_return failure;
   if (!end_.began) sink_.served_by(attempt.node());
-  if (!end_.node_ids.empty()) end_.node_ids += ",";
-  end_.node_ids += attempt.node().id();
+  end_.parts.push_back({.node_id = attempt.node().id(), .payee = attempt.payee()});
+  const auto before = end_.seen.text_events;
   failure = co_await follow(attempt);
+  end_.parts.back().text_events = end_.seen.text_events - before;
+  if (failure != Failure::none && end_.parts.back().text_events == 0) end_.parts.pop_back();
   if (failure == Failure::none) {
     attempt.succeed();
     end_.complete = true;

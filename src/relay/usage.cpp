@@ -45,4 +45,15 @@ Used use_of_relayed(const Seen& seen) {
   return used;
 }
 
+void attribute(const Used& used, std::span<Part> parts) {
+  if (parts.empty()) return;
+  auto left = used.completion_tokens;
+  for (Part& part : parts.first(parts.size() - 1)) {
+    part.completion_tokens = std::min(part.text_events, left);
+    left -= part.completion_tokens;
+  }
+  parts.back().prompt_tokens = used.prompt_tokens;
+  parts.back().completion_tokens = left;
+}
+
 }  // namespace turnpike::relay

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/crc.hpp>
 #include <cerrno>
 #include <cstring>
 #include <limits>
 #include <system_error>
 #include <vector>
 
+#include "turnpike/base/encoding.hpp"
 #include "turnpike/storage/connection.hpp"
 
 namespace turnpike::storage {
@@ -25,13 +25,6 @@ struct RecordHead {
   std::uint64_t number;
 };
 static_assert(sizeof(RecordHead) == 16);
-
-// CRC-32C: what is left of an older record behind the last one must not pass for a record.
-std::uint32_t sum_of(std::string_view bytes) {
-  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
-  crc.process_bytes(bytes.data(), bytes.size());
-  return crc.checksum();
-}
 
 [[noreturn]] void raise(const std::string& path, int code) {
   throw StorageError(path + ": " + std::generic_category().message(code), false);
@@ -67,7 +60,8 @@ std::vector<Found> records_of(std::string_view bytes) {
     if (head.number == 0 || head.size > bytes.size() - sizeof head) break;
     if (!found.empty() && head.number != found.back().number + 1) break;
     const std::string_view whole = bytes.substr(0, sizeof head + head.size);
-    if (sum_of(whole.substr(sizeof head.sum)) != head.sum) break;
+    // What is left of an older record behind the last one must not pass for a record.
+    if (crc32c(whole.substr(sizeof head.sum)) != head.sum) break;
     found.push_back({.number = head.number, .record = whole.substr(sizeof head)});
     bytes.remove_prefix(whole.size());
   }
@@ -125,7 +119,7 @@ std::uint64_t Journal::append(std::string_view record) {
   buffer_.resize(sizeof head);
   buffer_ += record;
   std::memcpy(buffer_.data(), &head, sizeof head);
-  head.sum = sum_of(std::string_view(buffer_).substr(sizeof head.sum));
+  head.sum = crc32c(std::string_view(buffer_).substr(sizeof head.sum));
   std::memcpy(buffer_.data(), &head.sum, sizeof head.sum);
 
   Segment& segment = segment_for(buffer_.size());

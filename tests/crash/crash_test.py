@@ -9,7 +9,10 @@ database file:
   - no job is charged twice, and nothing is charged that was not asked for;
   - every grant that was acknowledged is there, and none that was not asked for;
   - every payment whose money moved is credited once, and no other; each that a client saw credited has moved;
-  - no hold is left, and balance = grants + top-ups - charges to the nano-dollar.
+  - no hold is left, and balance = grants + top-ups - charges to the nano-dollar;
+  - every charge earned the owner of the node that served it its share, once, and nothing else did; where a stream was
+    carried on by another node, both owners earned, and not more than was charged;
+  - `turnpike ledger check` finds no fault.
 An answer counts as completed when all of its body arrived, or the stream's [DONE] did.
 """
 import argparse
@@ -40,6 +43,7 @@ WAIT_SECONDS = 20
 PAY_TO = "0x2222222222222222222222222222222222222222"
 ASSET = "0x3333333333333333333333333333333333333333"
 NANOUSD_PER_UNIT = 1000
+SHARES_MILLIONTHS = {"node-1": 333_333, "node-2": 900_000}
 
 
 class Failed(Exception):
@@ -82,6 +86,14 @@ class Account:
     @property
     def wallet(self):
         return "0x" + hashlib.sha256(self.id.encode()).hexdigest()[:40]
+
+
+@dataclass
+class Owner:
+    """Who earns by one node."""
+    id: str
+    key: str
+    node: str
 
 
 class Facilitator:
@@ -156,27 +168,32 @@ class Facilitator:
 class Gateway:
     """The gateway as a child that can be killed and started again on the same data."""
 
-    def __init__(self, turnpike, folder, node_address, facilitator):
+    def __init__(self, turnpike, folder, node_addresses, facilitator):
         self.turnpike = turnpike
         self.data = os.path.join(folder, "data")
         self.config = os.path.join(folder, "turnpike.json")
         self.log_path = os.path.join(folder, "turnpike.log")
         self.child = None
         self.address = ("", 0)
+        self.settings = {
+            "listen": "127.0.0.1:0",
+            "admin": {"listen": "127.0.0.1:0"},
+            "data_dir": self.data,
+            "models": [{"id": MODEL, "context_window": 4096, "pricing": {
+                "prompt_per_million_usd": "1.37", "completion_per_million_usd": "2.91"}}],
+            "nodes": [{"id": f"node-{number}", "url": f"http://{address}/v1", "models": [MODEL], "capacity": 64,
+                       "engine": "llama.cpp"} for number, address in enumerate(node_addresses, 1)],
+            "payments": {"pay_to": PAY_TO, "facilitator": facilitator.url, "first_retry_ms": 20, "max_retry_ms": 200,
+                         "networks": [{"name": "base-sepolia", "chain_id": 84532, "asset": ASSET}],
+                         "min_usd": "0.01"},
+            # Their failures are asked for, and must not keep the other requests from them.
+            "scheduler": {"breaker_failures": 1000},
+        }
+        self.write_settings()
+
+    def write_settings(self):
         with open(self.config, "w", encoding="utf-8") as out:
-            json.dump({
-                "listen": "127.0.0.1:0",
-                "admin": {"listen": "127.0.0.1:0"},
-                "data_dir": self.data,
-                "models": [{"id": MODEL, "context_window": 4096, "pricing": {
-                    "prompt_per_million_usd": "1.37", "completion_per_million_usd": "2.91"}}],
-                "nodes": [{"id": "node-1", "url": f"http://{node_address}/v1", "models": [MODEL], "capacity": 64}],
-                "payments": {"pay_to": PAY_TO, "facilitator": facilitator.url, "first_retry_ms": 20, "max_retry_ms": 200,
-                             "networks": [{"name": "base-sepolia", "chain_id": 84532, "asset": ASSET}],
-                             "min_usd": "0.01"},
-                # Its failures are asked for, and must not keep the other requests from it.
-                "scheduler": {"breaker_failures": 1000},
-            }, out)
+            json.dump(self.settings, out)
 
     @property
     def listening(self):
@@ -420,7 +437,47 @@ def reconcile_topups(account, topups, moved):
     expect(account.paid <= set(topups), "a top-up that was acknowledged is not there")
 
 
-def reconcile_by_api(gateway, account, moved):
+def earnings(gateway, owner):
+    """What an owner earned: entry id -> nano-dollars."""
+    earned = {}
+    target = f"/v1/nodes/{owner.node}/earnings?limit=200"
+    cursor = None
+    while True:
+        status, body = gateway.get(target + (f"&cursor={cursor}" if cursor else ""), owner.key)
+        expect(status == 200, f"earnings answered {status}: {body!r}")
+        page = json.loads(body)
+        for each in page["data"]:
+            expect(each["id"] not in earned, f"{each['id']} earned twice")
+            earned[each["id"]] = nanousd(each["amount_usdc"])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            total = nanousd(page["earned_usdc"])
+            expect(sum(earned.values()) == total, f"{owner.node} earned {total}, its lines say {sum(earned.values())}")
+            return earned
+
+
+def reconcile_earnings(gateway, owners, charges):
+    """`charges`: entry id -> (nano-dollars, the nodes that served it). Returns how many nodes shared one."""
+    earned = {owner.node: earnings(gateway, owner) for owner in owners}
+    for node, entries in earned.items():
+        strange = [entry for entry in entries if node not in charges.get(entry, (0, []))[1]]
+        expect(not strange, f"{node} earned by what it did not serve: {strange[:5]}")
+    shared = 0
+    for entry, (amount, nodes) in charges.items():
+        got = [earned[node].get(entry, 0) for node in nodes]
+        if len(nodes) == 1:
+            wanted = amount * SHARES_MILLIONTHS[nodes[0]] // 1_000_000
+            expect(got == [wanted], f"{nodes[0]} earned {got} of {amount} and not {wanted}")
+        elif len(nodes) > 1:
+            shared += 1
+            expect(all(got), f"{nodes} earned {got} of {amount}")
+            # Each part of the charge, as the share tells it, within the rounding of one.
+            parts = sum(each * 1_000_000 // SHARES_MILLIONTHS[node] for each, node in zip(got, nodes))
+            expect(amount - 9 <= parts <= amount, f"{nodes} earned {got} of {amount}, which are parts of {parts}")
+    return shared
+
+
+def reconcile_by_api(gateway, account, moved, all_charges):
     entries = history(gateway, account)
     charges = Counter()
     amounts = {}
@@ -431,6 +488,7 @@ def reconcile_by_api(gateway, account, moved):
         if entry["type"] == "charge":
             charges[entry["job_id"]] += 1
             amounts[entry["job_id"]] = -amount
+            all_charges[entry["id"]] = (-amount, entry["node_id"].split(",") if entry["node_id"] else [])
             charged -= amount
         elif entry["type"] == "grant":
             granted += amount
@@ -455,7 +513,6 @@ def reconcile_by_api(gateway, account, moved):
     expect(balance == granted + paid_in - charged,
            f"balance {balance}, grants {granted} + top-ups {paid_in} - charges {charged}")
     expect(balance >= 0, f"balance {balance}")
-    return len(charges)
 
 
 def reconcile_by_file(gateway, folder):
@@ -474,10 +531,12 @@ def reconcile_by_file(gateway, folder):
         expect(database.execute("PRAGMA integrity_check").fetchone()[0] == "ok", "the database file is damaged")
     finally:
         database.close()
+    gateway.command("ledger", "check", "--data-dir", copy)  # fails when the books are wrong
 
 
-def one_round(gateway, folder, accounts, source, facilitator):
-    """Load, SIGKILL, restart, reconcile. Returns the charges there are. The gateway serves before and after."""
+def one_round(gateway, folder, accounts, owners, source, facilitator):
+    """Load, SIGKILL, restart, reconcile. Returns the charges there are, and how many were shared by two nodes. The
+    gateway serves before and after."""
     just_completed = threading.Event()
     just_paid = threading.Event()
     workers = [Client(gateway, account, source.random(), just_completed)
@@ -504,7 +563,10 @@ def one_round(gateway, folder, accounts, source, facilitator):
     gateway.start()
     gateway.wait_until_it_serves()
     wait_until_settled(gateway)
-    charges = sum(reconcile_by_api(gateway, account, facilitator.moved_by(account)) for account in accounts)
+    charges = {}
+    for account in accounts:
+        reconcile_by_api(gateway, account, facilitator.moved_by(account), charges)
+    shared = reconcile_earnings(gateway, owners, charges)
     if source.random() < 0.5:
         code = gateway.stop()
         expect(code == 0, f"SIGTERM ended the gateway with {code}")
@@ -513,7 +575,7 @@ def one_round(gateway, folder, accounts, source, facilitator):
     reconcile_by_file(gateway, folder)
     gateway.start()
     gateway.wait_until_it_serves()
-    return charges
+    return len(charges), shared
 
 
 def make_accounts(gateway):
@@ -526,25 +588,45 @@ def make_accounts(gateway):
     return accounts
 
 
+def make_owners(gateway):
+    """One for each node; an owner must have an account before a configuration names it."""
+    owners = []
+    for node in gateway.settings["nodes"]:
+        made = gateway.command("keys", "create")
+        owners.append(Owner(made["account_id"], made["api_key"], node["id"]))
+        share = SHARES_MILLIONTHS[node["id"]]
+        node.update(owner=made["account_id"], payout_share=f"{share // 1_000_000}.{share % 1_000_000:06}")
+    gateway.write_settings()
+    code = gateway.stop()
+    expect(code == 0, f"SIGTERM ended the gateway with {code}")
+    gateway.start()
+    gateway.wait_until_it_serves()
+    return owners
+
+
 def run(arguments, folder):
-    node = subprocess.Popen([arguments.simnode, "--models", MODEL], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            text=True)
+    # The longest streams of the first are carried on by the second.
+    nodes = [subprocess.Popen([arguments.simnode, "--models", MODEL, *flags], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, text=True)
+             for flags in (["--set", "die_after=20"], ["--set", "continuation=native"])]
     gateway = None
     source = random.Random(arguments.seed)
     facilitator = Facilitator(source.random())
     try:
-        gateway = Gateway(arguments.turnpike, folder, node.stdout.readline().split("listening on ")[1].strip(),
-                          facilitator)
+        addresses = [node.stdout.readline().split("listening on ")[1].strip() for node in nodes]
+        gateway = Gateway(arguments.turnpike, folder, addresses, facilitator)
         gateway.start()
         gateway.wait_until_it_serves()
+        owners = make_owners(gateway)
         accounts = make_accounts(gateway)
         for number in range(1, arguments.rounds + 1):
-            charges = one_round(gateway, folder, accounts, source, facilitator)
+            charges, shared = one_round(gateway, folder, accounts, owners, source, facilitator)
             completed = sum(len(account.completed) for account in accounts)
             paid = sum(len(account.paid) for account in accounts)
-            print(f"round {number}: {completed} answers seen completed so far, {charges} charges, {paid} top-ups seen "
-                  f"credited, {len(facilitator.moved)} moved, all reconciled", flush=True)
+            print(f"round {number}: {completed} answers seen completed so far, {charges} charges ({shared} of two "
+                  f"nodes), {paid} top-ups seen credited, {len(facilitator.moved)} moved, all reconciled", flush=True)
         expect(sum(len(account.completed) for account in accounts) >= arguments.rounds, "hardly an answer was completed")
+        expect(shared >= arguments.rounds, "hardly a stream was carried on by another node")
         expect(sum(len(account.paid) for account in accounts) >= arguments.rounds, "hardly a payment was credited")
         refused = sum((account.refused for account in accounts), Counter())
         # No money (402), a node that fails (502), and for a moment after the start no live node (503).
@@ -556,8 +638,9 @@ def run(arguments, folder):
     finally:
         if gateway and gateway.child and gateway.child.poll() is None:
             gateway.kill()
-        node.terminate()
-        node.wait()
+        for node in nodes:
+            node.terminate()
+            node.wait()
 
 
 def main():

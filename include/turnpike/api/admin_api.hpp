@@ -31,6 +31,7 @@ namespace turnpike::api {
 //                                    concurrent_requests?, concurrent_jobs?}
 // GET    /admin/nodes
 // POST   /admin/nodes/{id}/drain    {drain?: true}
+// GET    /admin/nodes/{id}/earnings ?account=&limit=&cursor=    of its owner, or of an account that was
 // GET    /admin/payments            ?all=true
 // POST   /admin/payments/{id}/resolve {tx} or {refused: true}
 //
@@ -65,6 +66,7 @@ class AdminApi {
   Answer set_limits(const http::Request& request);
   Answer list_nodes(const http::Request& request);
   Answer drain_node(const http::Request& request);
+  Answer node_earnings(const http::Request& request);
   Answer list_payments(const http::Request& request);
   Answer resolve_payment(const http::Request& request);
 

@@ -1,4 +1,4 @@
-// Bytes as text, and digests. The work is OpenSSL's.
+// Bytes as text, and digests. The work is OpenSSL's and Boost's.
 #pragma once
 
 #include <array>
@@ -29,6 +29,9 @@ using Sha512 = std::array<std::uint8_t, 64>;
 // square of the length: bound it. nullopt when malformed.
 [[nodiscard]] std::string to_base58(std::string_view bytes);
 [[nodiscard]] std::optional<std::string> from_base58(std::string_view text);
+
+// CRC-32C (RFC 3720, appendix B.4): tells what was changed by mistake, not by intent.
+[[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
 
 // True when both are equal; takes the same time wherever they differ.
 [[nodiscard]] bool equal_in_constant_time(std::string_view a, std::string_view b);

@@ -121,6 +121,8 @@ struct Node {
   std::string api_key = {};     // the secret itself, read from api_key_env or api_key_file; empty: none. Never logged.
   std::uint32_t weight = 100;   // traffic relative to others, percent
   std::string probe_path = {};  // empty: <url>/models
+  std::string owner = {};       // an account's public id; empty: nobody
+  std::uint32_t payout_share_millionths = 0;  // of its owner: its own, or that of all nodes
   bool operator==(const Node&) const = default;
 };
 
@@ -302,7 +304,7 @@ struct Whereabouts {
 [[nodiscard]] std::string to_string(const Listen& listen);
 
 // What keeps `next` from replacing `now` without a restart: one line for each member that changed and is not models,
-// nodes, tiers or log.level. Empty: it can be taken as it is.
+// nodes, payout_share, tiers or log.level. Empty: it can be taken as it is.
 [[nodiscard]] Faults needs_restart(const Config& now, const Config& next, std::string_view name);
 
 // docs/configuration.md and config/turnpike.schema.json.

@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -115,7 +116,8 @@ class Inference {
   [[nodiscard]] limits::Today today_of(ledger::AccountId account) const;
   [[nodiscard]] Result<void> reserve(limits::Admission& admission, ledger::AccountId account,
                                      const ledger::TokenCounts& most) const;
-  Result<Charged> charge(Job& job, const relay::Used& used, bool complete, std::string_view nodes);
+  // `parts`: who served it, at least one; each is told its tokens.
+  Result<Charged> charge(Job& job, const relay::Used& used, bool complete, std::span<relay::Part> parts);
 
   Catalogue& catalogue_;
   ledger::Ledger& ledger_;

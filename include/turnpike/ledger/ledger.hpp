@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,12 +65,21 @@ struct JobFacts {
   std::string_view model;
 };
 
+// What one node did for a job, and who earns by it. An owner's share is as it was when the node took the request.
+struct Served {
+  std::string_view node_id;
+  TokenCounts tokens = {};             // of the charge's
+  Money cost = {};                     // of these tokens at the request's price: the node's weight beside the others
+  AccountId owner = 0;                 // an account that is there, or 0: nobody, and the network keeps it all
+  std::uint32_t share_millionths = 0;  // of its part of the charge, for the owner
+};
+
 // What to charge on capture.
 struct Charge {
   Money amount;  // 0 to the hold's amount; more is cut to it
   Basis basis = Basis::none;
   TokenCounts tokens = {};
-  std::string_view node_id = {};  // copied; several nodes: joined by a comma
+  std::span<const Served> nodes = {};  // in the order they served; copied
 };
 
 // One line of an account's history.
@@ -82,7 +92,7 @@ struct Entry {
   std::string model;
   std::string basis;  // to_string(Basis); empty for anything but a charge
   TokenCounts tokens;
-  std::string node_id;
+  std::string node_id;  // several: joined by commas
   std::string note;
   WallTime created_at{};
 };
@@ -90,6 +100,21 @@ struct Entry {
 struct HistoryPage {
   std::vector<Entry> entries;               // newest first
   std::optional<std::int64_t> next_cursor;  // pass as `before` for the next page; none: this was the last
+};
+
+// What an owner earned from one charge by one node.
+struct Earning {
+  std::int64_t entry_id = 0;
+  Money amount;
+  Money total;         // that this owner has earned by this node, this one among it
+  TokenCounts tokens;  // of the node
+  WallTime created_at{};
+};
+
+struct EarningsPage {
+  Money total;                              // that this owner has earned by this node
+  std::vector<Earning> earnings;            // newest first
+  std::optional<std::int64_t> next_cursor;  // as of a HistoryPage
 };
 
 struct Stats {
@@ -153,9 +178,10 @@ class Ledger {
   // the writer is poisoned, its queue is full or too many holds are open.
   [[nodiscard]] Result<Hold> hold(AccountId account, Money upper_bound, JobFacts job);
 
-  // Charges at most the hold's amount and gives the rest back. Balance, journal and write queue are changed by the call
-  // itself: a caller that dies afterwards cancels nothing. Errors: service_unavailable, with the hold settled all the
-  // same. Requires hold.valid().
+  // Charges at most the hold's amount and gives the rest back. Owners of the nodes earn their shares by the same entry
+  // (split.hpp), apart from their balances; the network keeps what is left. Balance, journal and write queue are
+  // changed by the call itself: a caller that dies afterwards cancels nothing. Errors: service_unavailable, with the
+  // hold settled all the same. Requires hold.valid().
   [[nodiscard]] Result<Captured> charge(Hold hold, Charge charge);
   // Completes when the charge is durable; service_unavailable when the commit failed.
   [[nodiscard]] boost::asio::awaitable<Result<void>> written(Captured captured);
@@ -199,6 +225,10 @@ class Ledger {
   [[nodiscard]] boost::asio::awaitable<Result<HistoryPage>> history(AccountId account, int limit,
                                                                     std::optional<std::int64_t> before);
 
+  // What `owner` has earned by a node, as history() pages it; nothing for whoever earned nothing.
+  [[nodiscard]] boost::asio::awaitable<Result<EarningsPage>> earnings(AccountId owner, std::string_view node_id,
+                                                                      int limit, std::optional<std::int64_t> before);
+
   // Writes down holds that have been open for longer than Limits::hold_journal_delay, in one batch. A timer calls it
   // (docs/decisions/0002-lazy-hold-journal.md).
   void journal_open_holds(Instant now);
@@ -221,13 +251,19 @@ class Ledger {
 struct Audit {
   std::size_t accounts = 0;
   std::size_t entries = 0;
-  std::size_t holds = 0;            // holds on disk: left by a crash, released at the next start
-  Money balances;                   // the sum over accounts
+  std::size_t holds = 0;  // holds on disk: left by a crash, released at the next start
+  // The trial balance: what each side has. They sum to zero.
+  Money balances;                   // of accounts
+  Money owners;                     // what owners of nodes have earned
+  Money network;                    // what it kept of charges, less what it granted
+  Money outside;                    // below zero: what top-ups brought in
   std::vector<std::string> faults;  // one line each
 };
 
-// Proves that every balance is the sum of its entries and is not below zero, that each entry's balance follows from the
-// one before, that no hold is an orphan and that no job was charged twice. Blocks.
+// Proves that every entry sums to zero over its sides and so does the whole ledger, that every balance is the sum of
+// its entries and is not below zero, that each entry's balance follows from the one before, that what owners earned
+// from an entry is their side of it, that earnings are as they were written, that no hold is an orphan and that no job
+// was charged twice. Blocks.
 [[nodiscard]] Result<Audit> audit(storage::Database& database);
 
 }  // namespace turnpike::ledger

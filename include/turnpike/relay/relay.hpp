@@ -70,6 +70,7 @@ class WholeAnswer {
   std::string_view json;
   scan::AnswerScan scan;
   std::string node_id;
+  scheduler::Payee payee;  // as it was when the node took the request
 
  private:
   void give_back();
@@ -79,6 +80,8 @@ class WholeAnswer {
   bool reusable_ = false;
 };
 
+using Parts = boost::container::small_vector<Part, 1>;
+
 // How a stream ended.
 struct StreamEnd {
   bool complete = false;  // the node ended it as it should
@@ -87,8 +90,8 @@ struct StreamEnd {
   std::optional<Error> error;  // when it is neither complete nor left
   Seen seen;                   // text_bytes and text_events are of what was written to the sink
   scan::UsageScan claim;
+  Parts parts;              // who served it, in that order: every node that brought text, and the one that ended it
   std::string usage_event;  // the node's last word on usage, rewritten, as a JSON object; empty: it said none
-  std::string node_ids;     // comma-separated, in the order they served
   std::string events;       // of a complete stream: the last ones, not written yet
 };
 

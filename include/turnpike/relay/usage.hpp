@@ -1,10 +1,14 @@
-// What was used, by whose word. A node's claim is bounded by what was really sent and received. Pure.
+// What was used, by whose word, and which node's share of it is how large. A node's claim is bounded by what was really
+// sent and received. Pure.
 #pragma once
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string>
 
 #include "turnpike/scan/scan.hpp"
+#include "turnpike/scheduler/node.hpp"
 
 namespace turnpike::relay {
 
@@ -36,5 +40,19 @@ struct Used {
 
 // A broken one: what reached the client. A chunk of a stream is a token; text of other answers four bytes a token.
 [[nodiscard]] Used use_of_relayed(const Seen& seen);
+
+// One node's part in an answer. Several nodes have one where each went on from where another broke.
+struct Part {
+  std::string node_id;
+  scheduler::Payee payee = {};      // as it was when the node took the request
+  std::uint64_t text_events = 0;    // chunks with text that it brought, of a stream
+  std::uint64_t prompt_tokens = 0;  // these two by attribute()
+  std::uint64_t completion_tokens = 0;
+};
+
+// Divides what was used among the nodes, in the order they served; the sums are `used`'s. A node that broke gets a
+// completion token for each chunk of text that it brought. The prompt and all else are the last one's: it read the
+// prompt too, and its claim is what counts.
+void attribute(const Used& used, std::span<Part> parts);
 
 }  // namespace turnpike::relay

@@ -21,6 +21,12 @@ struct ModelName {
   std::string name;  // the node's
 };
 
+// Who earns by what a node serves, and how much of what its client pays.
+struct Payee {
+  std::int64_t account = 0;  // 0: nobody
+  std::uint32_t share_millionths = 0;
+};
+
 // What the configuration says.
 struct NodeSpec {
   std::string id;
@@ -33,6 +39,7 @@ struct NodeSpec {
   std::string api_key;  // never logged
   double weight = 1.0;
   std::string probe_path;
+  Payee payee = {};
 };
 
 struct BreakerRules {

@@ -275,7 +275,9 @@ TEST_F(AdminNodes, are_listed_with_what_was_seen_of_them_and_without_their_keys)
                                                       {"capacity", 4},
                                                       {"latency_ms", 100},
                                                       {"served", 0},
-                                                      {"failed", 0}}})));
+                                                      {"failed", 0},
+                                                      {"owner", nullptr},
+                                                      {"payout_share", nullptr}}})));
   EXPECT_EQ(response.body.find("the-nodes-secret"), std::string::npos);
   nodes.abandon(*nodes.find("node-1"));
 }
@@ -305,6 +307,24 @@ TEST_F(AdminNodes, a_drained_one_takes_no_more_requests_until_told) {
   EXPECT_EQ(refusal(&AdminApi::drain_node, Asked().parameter("node-1").body(R"({"drain":"yes"})")),
             std::pair(400, json("drain")));
   EXPECT_EQ(refusal(&AdminApi::drain_node, Asked().parameter("nobody")).first, 404);
+}
+
+TEST_F(AdminNodes, with_an_owner_say_whose_they_are_and_what_was_earned) {
+  auto spec = nodes.find("node-1")->spec();
+  spec.payee = {.account = account, .share_millionths = 750'000};
+  nodes.assign({spec});
+  const auto shown = ok(&AdminApi::list_nodes)["data"][0];
+  EXPECT_EQ(shown["owner"], public_id);
+  EXPECT_EQ(shown["payout_share"], "0.75");
+  const auto earned = ok(&AdminApi::node_earnings, Asked().parameter("node-1"));
+  EXPECT_EQ(earned["account_id"], public_id);
+  EXPECT_EQ(earned["earned_usdc"], "0.00");
+  EXPECT_EQ(earned["data"], json::array());
+  using Refusal = std::pair<int, json>;
+  EXPECT_EQ(refusal(&AdminApi::node_earnings, Asked().parameter("node-9")), (Refusal{404, nullptr}));
+  EXPECT_EQ(refusal(&AdminApi::node_earnings, Asked().parameter("node-1").query("account=acct_x")),
+            (Refusal{404, "account"}));
+  EXPECT_EQ(refusal(&AdminApi::node_earnings, Asked().parameter("node-1").query("limit=0")), (Refusal{400, "limit"}));
 }
 
 TEST_F(AdminApiTest, limits_of_an_account_are_set_shown_and_cleared) {

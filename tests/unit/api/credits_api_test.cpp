@@ -27,10 +27,11 @@ class CreditsApiTest : public test::ApiTest {
   void charge(const std::string& job, std::int64_t nanousd) {
     auto hold = ledger->hold(account, Money::nanousd(nanousd), {.job_id = job, .model = "m-1"});
     ASSERT_TRUE(hold) << hold.error().message;
+    const ledger::Served nodes[] = {{.node_id = "node-1"}, {.node_id = "node-2"}};
     ASSERT_TRUE(loop.run(ledger->capture(std::move(*hold), {.amount = Money::nanousd(nanousd),
                                                             .basis = Basis::bounded,
                                                             .tokens = {.prompt = 12, .completion = 8},
-                                                            .node_id = "node-1,node-2"})));
+                                                            .nodes = nodes})));
   }
 };
 

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "common/temp_folder.hpp"
 
@@ -89,6 +90,47 @@ TEST(Config, every_fault_is_told_at_once_a_line_each) {
   EXPECT_TRUE(told(R"(/nodes/0/models: expected an array of strings, got "m")"));
   EXPECT_TRUE(told("/tiers/a~1b/requests_per_minute: expected a whole number"));
   EXPECT_EQ(faults.size(), 16U);
+}
+
+// A file with these nodes, as JSON without the members that each must have.
+std::string with_nodes(std::string_view before, const std::vector<std::string>& nodes) {
+  std::string text = "{" + std::string(before) + R"("models": [{"id": "a", "context_window": 1}], "nodes": [)";
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    text += (i > 0 ? "," : "") + (R"({"id": "n)" + std::to_string(i)) + R"(", "url": "http://x", "models": ["a"])";
+    text += (nodes[i].empty() ? "" : ", ") + nodes[i] + "}";
+  }
+  return text + "]}";
+}
+
+TEST(Config, an_owners_share_is_its_nodes_own_or_that_of_all_and_read_exactly) {
+  const auto config = parse(with_nodes(R"("payout_share": "0.8", )",
+                                       {R"("owner": "acct_1")", R"("owner": "acct_2", "payout_share": "0.333333")",
+                                        R"("owner": "acct_3", "payout_share": "0")", ""}),
+                            "f.json");
+  ASSERT_TRUE(config) << config.error().front();
+  EXPECT_EQ(config->nodes[0].owner, "acct_1");
+  EXPECT_EQ(config->nodes[0].payout_share_millionths, 800'000U);
+  EXPECT_EQ(config->nodes[1].payout_share_millionths, 333'333U);
+  EXPECT_EQ(config->nodes[2].payout_share_millionths, 0U);
+  EXPECT_EQ(config->nodes[3].owner, "");
+  EXPECT_EQ(config->nodes[3].payout_share_millionths, 0U);
+  EXPECT_EQ(
+      parse(with_nodes("", {R"("owner": "acct_1", "payout_share": "1")"}), "f.json")->nodes[0].payout_share_millionths,
+      1'000'000U);
+}
+
+TEST(Config, a_share_is_a_decimal_string_from_0_to_1) {
+  for (const auto* share : {R"("1.000001")", R"("-0.1")", R"("0.1234567")", R"("")", R"("half")", R"("80%")", "0.8",
+                            "1", R"("2")", "true"}) {
+    const auto faults = faults_of(with_nodes(R"("payout_share": )" + std::string(share) + ", ", {}));
+    ASSERT_EQ(faults.size(), 1U) << share;
+    EXPECT_TRUE(faults[0].starts_with(R"(f.json: /payout_share: expected a share from "0" to "1")")) << faults[0];
+  }
+}
+
+TEST(Config, a_node_with_an_owner_and_no_share_is_a_fault) {
+  EXPECT_EQ(faults_of(with_nodes("", {"", R"("owner": "acct_1")"})),
+            Faults{"f.json: /nodes/1/payout_share: expected the share of its owner, here or for all nodes, got none"});
 }
 
 TEST(Config, members_that_must_agree_are_checked_together) {

@@ -95,6 +95,9 @@ class InferenceTest : public testing::Test {
   }
   std::int64_t held() { return (ledger->balance(account) - ledger->available(account)).nanousd(); }
   std::int64_t spent() { return kBalance - ledger->balance(account).nanousd(); }
+  ledger::EarningsPage earnings(ledger::AccountId owner, std::string_view node) {
+    return loop.run(ledger->earnings(owner, node, 200, {})).value();
+  }
   // The newest line of the account's history.
   ledger::Entry newest() { return loop.run(ledger->history(account, 1, {})).value().entries.at(0); }
 

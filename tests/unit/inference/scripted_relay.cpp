@@ -43,6 +43,7 @@ awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
   WholeAnswer answer;
   answer.json = *script.answer;
   answer.node_id = script.node;
+  answer.payee = script.payee;
   if (!scanner_.answer(answer.json, answer.scan)) throw std::logic_error("the script's answer is no JSON");
   co_return answer;
 }

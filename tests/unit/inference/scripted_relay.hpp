@@ -16,6 +16,7 @@ namespace turnpike::relay::test {
 // One request's way through the nodes, and what was asked of them.
 struct Script {
   std::string node = "node-1";
+  scheduler::Payee payee;                      // of a whole answer's node
   Result<std::string> answer = std::string();  // a whole answer as a node writes it
   std::vector<std::string> events;             // a stream: what is written, one after the other …
   StreamEnd end;                               // … and how it ends

@@ -77,7 +77,7 @@ class SettleTest : public test::InferenceTest {
     script.events = {"data: {1}\n\n", "data: {2}\n\n"};
     script.end.seen.text_bytes = 8;
     script.end.seen.text_events = 2;
-    script.end.node_ids = "node-1";
+    script.end.parts = {{.node_id = "node-1", .payee = {}, .text_events = 2}};
   }
   void script_complete_stream(std::uint64_t prompt_tokens, std::uint64_t completion_tokens) {
     script_stream();
@@ -376,7 +376,8 @@ TEST_F(Stream, a_client_that_leaves_before_any_text_pays_nothing) {
 
 TEST_F(Stream, one_that_breaks_is_charged_for_what_was_relayed_and_has_no_clean_end) {
   script_stream();
-  script.end.node_ids = "node-1,node-2";
+  script.end.parts = {{.node_id = "node-1", .payee = {}, .text_events = 1},
+                      {.node_id = "node-2", .payee = {}, .text_events = 1}};
   script.end.error = Error{.fault = Fault::node_timeout, .message = "silent"};
   stream();
   EXPECT_EQ(client.steps, (Recorder::Steps{"begin", "write", "write", "break_off"}));
@@ -384,6 +385,61 @@ TEST_F(Stream, one_that_breaks_is_charged_for_what_was_relayed_and_has_no_clean_
   EXPECT_EQ(newest().basis, "relayed");
   EXPECT_EQ(newest().node_id, "node-1,node-2");
   EXPECT_EQ(held(), 0);
+}
+
+// ---- what owners earn ----
+
+TEST_F(Whole, its_owner_earns_its_share_of_the_charge_and_no_more) {
+  const auto owner = account_with(0);
+  script.answer = answer_with(R"({"prompt_tokens":12,"completion_tokens":8})");
+  script.payee = {.account = owner, .share_millionths = 333'333};
+  ASSERT_TRUE(whole());
+  const auto earned = earnings(owner, "node-1");
+  EXPECT_EQ(earned.total.nanousd(), test::cost(12, 8) * 333'333 / 1'000'000);
+  ASSERT_EQ(earned.earnings.size(), 1U);
+  EXPECT_EQ(earned.earnings[0].tokens, (ledger::TokenCounts{.prompt = 12, .completion = 8}));
+  EXPECT_EQ(ledger->balance(owner), ledger::Money()) << "earnings are no credits";
+  EXPECT_EQ(spent(), test::cost(12, 8));
+}
+
+TEST_F(Stream, served_by_two_is_divided_by_what_their_tokens_cost) {
+  const auto first = account_with(0);
+  const auto second = account_with(0);
+  script_complete_stream(12, 6);
+  script.end.parts = {{.node_id = "node-1", .payee = {.account = first, .share_millionths = 500'000}, .text_events = 2},
+                      {.node_id = "node-2", .payee = {.account = second, .share_millionths = 250'000}}};
+  stream();
+  EXPECT_EQ(spent(), test::cost(12, 6));
+  EXPECT_EQ(earnings(first, "node-1").total.nanousd(), test::cost(0, 2) / 2);
+  EXPECT_EQ(earnings(first, "node-1").earnings[0].tokens, (ledger::TokenCounts{.prompt = 0, .completion = 2}));
+  EXPECT_EQ(earnings(second, "node-2").total.nanousd(), test::cost(12, 4) / 4);
+  EXPECT_EQ(earnings(second, "node-2").earnings[0].tokens, (ledger::TokenCounts{.prompt = 12, .completion = 4}));
+}
+
+TEST_F(Stream, a_node_that_brought_nothing_earns_nothing_where_a_request_as_such_has_a_price) {
+  const auto first = account_with(0);
+  const auto second = account_with(0);
+  auto priced = model("m-1");
+  priced.price = {.per_request = ledger::Money::nanousd(1'000)};
+  catalogue.assign({priced});
+  script_complete_stream(0, 0);
+  script.end.parts = {{.node_id = "node-1", .payee = {.account = first, .share_millionths = 1'000'000}},
+                      {.node_id = "node-2", .payee = {.account = second, .share_millionths = 1'000'000}}};
+  stream();
+  EXPECT_EQ(spent(), 1'000);
+  EXPECT_EQ(earnings(first, "node-1").total.nanousd(), 0);
+  EXPECT_EQ(earnings(second, "node-2").total.nanousd(), 1'000);
+}
+
+TEST_F(Stream, a_client_that_leaves_pays_the_owner_its_share_of_what_was_relayed) {
+  const auto owner = account_with(0);
+  script_complete_stream(12, 80);
+  script.end.complete = false;
+  script.end.parts[0].payee = {.account = owner, .share_millionths = 800'000};
+  client.writes_until_it_leaves = 2;
+  stream();
+  EXPECT_EQ(newest().basis, "relayed");
+  EXPECT_EQ(earnings(owner, "node-1").total.nanousd(), spent() * 8 / 10);
 }
 
 TEST_F(Stream, one_that_breaks_after_a_keep_alive_alone_costs_nothing) {

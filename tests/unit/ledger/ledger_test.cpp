@@ -13,69 +13,14 @@
 #include <utility>
 #include <vector>
 
-#include "common/loop.hpp"
-#include "common/temp_folder.hpp"
-#include "turnpike/storage/sqlite.hpp"
+#include "ledger_fixture.hpp"
 
 namespace turnpike::ledger {
 namespace {
 
-class LedgerTest : public testing::Test {
- protected:
-  void start(storage::SqliteOptions options = {.commit_delay = std::chrono::milliseconds(0)}) {
-    stop();
-    options.file = folder.file(data + "/turnpike.db");
-    auto opened = storage::open_sqlite(loop.executor(), std::move(options));
-    ASSERT_TRUE(opened) << opened.error().message;
-    database = std::move(*opened);
-    auto ledger_opened = Ledger::open(*database, clock, limits);
-    ASSERT_TRUE(ledger_opened) << ledger_opened.error().message;
-    ledger = std::move(*ledger_opened);
-  }
-  // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
-  void crash() {
-    const auto copy = data + "'";
-    std::filesystem::copy(folder.file(data), folder.file(copy));
-    data = copy;
-  }
-  void stop() {
-    ledger = nullptr;
-    database = nullptr;
-  }
-  AccountId account_with(std::int64_t nanousd) {
-    const Account account = loop.run(ledger->create_account("test")).value();
-    if (nanousd > 0) EXPECT_TRUE(loop.run(ledger->grant(account.id, Money::nanousd(nanousd), "for a test")));
-    return account.id;
-  }
-  Result<Hold> hold(AccountId account, std::int64_t nanousd) {
-    job = "job_" + std::to_string(++jobs);
-    return ledger->hold(account, Money::nanousd(nanousd), {.job_id = job, .model = "m-1"});
-  }
-  Result<Money> capture(Hold hold, std::int64_t nanousd, Basis basis = Basis::node_usage) {
-    return loop.run(ledger->capture(std::move(hold), {.amount = Money::nanousd(nanousd), .basis = basis}));
-  }
-  HistoryPage history(AccountId account, int limit = 200, std::optional<std::int64_t> before = {}) {
-    return loop.run(ledger->history(account, limit, before)).value();
-  }
-  std::int64_t balance(AccountId account) { return ledger->balance(account).nanousd(); }
-  std::int64_t available(AccountId account) { return ledger->available(account).nanousd(); }
-  void expect_right_books() {
-    history(1);  // waits for what was written before it
-    const auto books = audit(*database);
-    ASSERT_TRUE(books) << books.error().message;
-    EXPECT_TRUE(books->faults.empty()) << books->faults.front();
-  }
+constexpr Served kNodeOne[] = {{.node_id = "node-1"}};
 
-  turnpike::test::TempFolder folder;
-  std::string data = "data";
-  turnpike::test::Loop loop;
-  HeldClock clock;
-  Limits limits;
-  std::unique_ptr<storage::Database> database;
-  std::unique_ptr<Ledger> ledger;
-  std::string job;
-  int jobs = 0;
-};
+using test::LedgerTest;
 
 TEST_F(LedgerTest, an_account_opened_without_a_wait_is_there_at_once_and_durable_with_the_next_write) {
   start();
@@ -103,7 +48,7 @@ TEST_F(LedgerTest, charges_and_grants_that_no_transaction_holds_yet_survive_the_
     const auto charged = ledger->charge(*std::move(held), {.amount = Money::nanousd(30),
                                                            .basis = Basis::bounded,
                                                            .tokens = {.prompt = 7, .completion = 9},
-                                                           .node_id = "node-1"});
+                                                           .nodes = kNodeOne});
     ASSERT_TRUE(charged);
     EXPECT_EQ(charged->pending, nullptr) << "durable when the call returns";
   }
@@ -234,7 +179,7 @@ TEST_F(LedgerTest, history_says_what_was_charged_and_why_newest_first) {
   const auto after = loop.run(ledger->capture(std::move(*held), {.amount = Money::nanousd(28),
                                                                  .basis = Basis::bounded,
                                                                  .tokens = {.prompt = 12, .completion = 8},
-                                                                 .node_id = "node-1"}));
+                                                                 .nodes = kNodeOne}));
   EXPECT_EQ(after->nanousd(), 972);
   const HistoryPage page = history(account);
   ASSERT_EQ(page.entries.size(), 2U);

@@ -73,5 +73,39 @@ TEST(Usage, nothing_relayed_is_no_completion) {
   EXPECT_EQ(use_of_relayed(seen).completion_tokens, 0U);
 }
 
+// ---- among nodes ----
+
+TEST(Attribute, one_node_has_all_of_it) {
+  Part part{.node_id = "node-1", .payee = {}, .text_events = 99};
+  attribute({.prompt_tokens = 12, .completion_tokens = 7}, {&part, 1});
+  EXPECT_EQ(part.prompt_tokens, 12U);
+  EXPECT_EQ(part.completion_tokens, 7U);
+}
+
+TEST(Attribute, each_that_broke_has_its_chunks_and_the_last_the_prompt_and_the_rest) {
+  Part parts[] = {{.node_id = "a", .payee = {}, .text_events = 3},
+                  {.node_id = "b", .payee = {}, .text_events = 2},
+                  {.node_id = "c", .payee = {}, .text_events = 1}};
+  attribute({.prompt_tokens = 12, .completion_tokens = 9}, parts);
+  EXPECT_EQ(parts[0].prompt_tokens, 0U);
+  EXPECT_EQ(parts[0].completion_tokens, 3U);
+  EXPECT_EQ(parts[1].completion_tokens, 2U);
+  EXPECT_EQ(parts[2].prompt_tokens, 12U);
+  EXPECT_EQ(parts[2].completion_tokens, 4U) << "as it claims, not as its chunks were counted";
+}
+
+TEST(Attribute, sums_to_what_was_used_where_the_bound_is_below_the_chunks) {
+  for (std::uint64_t used = 0; used < 10; ++used) {
+    Part parts[] = {{.node_id = "a", .payee = {}, .text_events = 3},
+                    {.node_id = "b", .payee = {}, .text_events = 4},
+                    {.node_id = "c", .payee = {}}};
+    attribute({.prompt_tokens = 1, .completion_tokens = used}, parts);
+    EXPECT_EQ(parts[0].completion_tokens + parts[1].completion_tokens + parts[2].completion_tokens, used);
+    EXPECT_LE(parts[0].completion_tokens, 3U);
+    EXPECT_LE(parts[1].completion_tokens, 4U);
+  }
+  attribute({.prompt_tokens = 1}, {});
+}
+
 }  // namespace
 }  // namespace turnpike::relay
