@@ -47,11 +47,11 @@ class Body {
   json members_;
 };
 
-Result<ledger::Money> parse_credits(const std::string& text) {
+Result<ledger::Money> parse_credits(const std::string& text, const char* member = "credits") {
   const auto amount = ledger::Money::from_credits(text);
   if (!amount || *amount < ledger::Money()) {
-    return fail(Fault::invalid_request, "credits must be a decimal string of at most 7 decimals, not below zero",
-                "credits");
+    return fail(Fault::invalid_request,
+                std::string(member) + " must be a decimal string of at most 7 decimals, not below zero", member);
   }
   return *amount;
 }
@@ -157,6 +157,7 @@ void AdminApi::add_routes(http::Router& router) {
   route(router, Verb::post, "/admin/credits/grant", &AdminApi::grant);
   route(router, Verb::get, "/admin/credits/balance", &AdminApi::balance);
   route(router, Verb::get, "/admin/credits/history", &AdminApi::history);
+  route(router, Verb::put, "/admin/credits/alert", &AdminApi::set_alert);
   route(router, Verb::get, "/admin/limits", &AdminApi::show_limits);
   route(router, Verb::put, "/admin/limits", &AdminApi::set_limits);
   route(router, Verb::get, "/admin/nodes", &AdminApi::list_nodes);
@@ -326,6 +327,8 @@ AdminApi::Answer AdminApi::balance(const http::Request& request) {
   json answer = render_balance(ledger_, *account);
   answer["account_id"] = named;
   answer["held_usdc"] = (ledger_.balance(*account) - ledger_.available(*account)).to_usdc();
+  const auto below = ledger_.low_threshold(*account);
+  answer["low_threshold_usdc"] = below == ledger::Money() ? json(nullptr) : json(below.to_usdc());
   co_return answer;
 }
 
@@ -335,6 +338,30 @@ AdminApi::Answer AdminApi::history(const http::Request& request) {
   const auto page = co_await read_history(ledger_, *account, request);
   if (!page) co_return std::unexpected(page.error());
   co_return render_history(*page);
+}
+
+AdminApi::Answer AdminApi::set_alert(const http::Request& request) {
+  const auto body = Body::read(request);
+  if (!body) co_return std::unexpected(body.error());
+  const auto named = body->text("account");
+  const auto below = body->text("below");
+  if (!named) co_return std::unexpected(named.error());
+  if (!below) co_return std::unexpected(below.error());
+  const auto account = account_named(*named, "account");
+  if (!account) co_return std::unexpected(account.error());
+  std::optional<ledger::Money> threshold;
+  if (*below == "none") {
+    threshold = ledger::Money();
+  } else if (!below->empty()) {
+    const auto amount = parse_credits(*below, "below");
+    if (!amount) co_return std::unexpected(amount.error());
+    threshold = *amount;
+  }
+  const auto set = co_await ledger_.set_low_threshold(*account, threshold);
+  if (!set) co_return std::unexpected(set.error());
+  const auto now = ledger_.low_threshold(*account);
+  co_return json{{"account_id", *named},
+                 {"low_threshold_usdc", now == ledger::Money() ? json(nullptr) : json(now.to_usdc())}};
 }
 
 AdminApi::Answer AdminApi::list_nodes(const http::Request& /*request*/) {

@@ -154,9 +154,17 @@ int show_balance(const AdminCommand& command, const std::string& account) {
                          {{"Account", "account_id"},
                           {"Available (credits)", "balance"},
                           {"Available (USD)", "balance_usdc"},
-                          {"Held (USD)", "held_usdc"}},
+                          {"Held (USD)", "held_usdc"},
+                          {"Told when below (USD)", "low_threshold_usdc"}},
                          answer);
              });
+}
+
+int set_alert(const AdminCommand& command, const std::string& account, const std::string& below) {
+  const json body{{"account", account}, {"below", below}};
+  return ask(command, "PUT", "/admin/credits/alert", body, [&](const json& answer) {
+    print_one(command.output, {{"Account", "account_id"}, {"Told when below (USD)", "low_threshold_usdc"}}, answer);
+  });
 }
 
 int show_history(const AdminCommand& command, const std::string& account, int limit, const std::string& cursor) {

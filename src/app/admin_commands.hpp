@@ -47,6 +47,8 @@ struct LimitOptions {
 int show_limits(const AdminCommand& command, const std::string& account);
 // In place of all that was set.
 int set_limits(const AdminCommand& command, const std::string& account, const LimitOptions& options);
+// Credits, or "none"; empty: as configured.
+int set_alert(const AdminCommand& command, const std::string& account, const std::string& below);
 int list_nodes(const AdminCommand& command);
 int drain_node(const AdminCommand& command, const std::string& id, bool undo);
 // Of `account`; empty: of its owner.

@@ -115,7 +115,13 @@ void add_credits(CLI::App& app, Arguments& arguments) {
   });
   history->add_option("--limit", arguments.limit, "1 to 200");
   history->add_option("--cursor", arguments.cursor, "Where the page before ended");
-  for (CLI::App* command : {grant, balance, history}) {
+  CLI::App* alert = add(*credits, "alert", "Say when an account is told that its credits are low", arguments,
+                        [&arguments] { return set_alert(arguments.admin, arguments.account, arguments.credits); });
+  CLI::Option_group* when = alert->add_option_group("When");
+  when->add_option("--below", arguments.credits, "When a charge takes its balance below so many credits, or none");
+  when->add_flag("--as-configured", arguments.undo, "As ledger.low_threshold_usd says");
+  when->require_option(1);
+  for (CLI::App* command : {grant, balance, history, alert}) {
     add_place(*command, arguments);
     command->add_option("--account", arguments.account, "The account's id")->required();
   }

@@ -49,7 +49,8 @@ http::Limits http_limits(const config::Config& config) {
 ledger::Limits ledger_limits(const config::Config& config) {
   return {.max_accounts = config.ledger.max_accounts,
           .max_open_holds = config.ledger.max_open_holds,
-          .hold_journal_delay = config.ledger.hold_journal_delay};
+          .hold_journal_delay = config.ledger.hold_journal_delay,
+          .low_threshold = ledger::Money::nanousd(config.ledger.low_threshold_nanousd)};
 }
 
 scheduler::BreakerRules breaker_rules(const config::Config& config) {

@@ -285,6 +285,7 @@ void Gateway::Parts::add_metrics() {
     gauge("turnpike_open_holds", "Holds not yet settled", static_cast<double>(money.open_holds));
     count("turnpike_captures_total", "Charges", money.captures);
     count("turnpike_releases_total", "Holds given back", money.releases);
+    count("turnpike_low_credits_total", "Charges that took a balance below its low threshold", money.low_crossings);
     count("turnpike_insufficient_credits_total", "Requests refused for want of credits", money.refusals);
     if (top_up) {
       const auto payments = top_up->stats();

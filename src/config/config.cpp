@@ -345,11 +345,13 @@ Config read(const Json& from, const Json& written, Report& report) {
   config.http = read_http(from.at("http"));
   config.relay = read_relay(from.at("relay"));
   config.scheduler = read_scheduler(from.at("scheduler"));
-  config.ledger = {.max_accounts = count(ledger, "max_accounts"),
-                   .max_keys = count(ledger, "max_keys"),
-                   .max_open_holds = count(ledger, "max_open_holds"),
-                   .hold_journal_delay = millis(ledger, "hold_journal_delay_ms"),
-                   .write_queue_limit = count(ledger, "write_queue_limit")};
+  config.ledger = {
+      .max_accounts = count(ledger, "max_accounts"),
+      .max_keys = count(ledger, "max_keys"),
+      .max_open_holds = count(ledger, "max_open_holds"),
+      .hold_journal_delay = millis(ledger, "hold_journal_delay_ms"),
+      .write_queue_limit = count(ledger, "write_queue_limit"),
+      .low_threshold_nanousd = ledger.at("low_threshold_usd").is_null() ? 0 : nanousd(ledger, "low_threshold_usd")};
   config.wallets = read_wallets(from.at("wallets"));
   config.keys = read_keys(from.at("keys"));
   const Json& signatures = from.at("signatures");

@@ -325,6 +325,12 @@ constexpr Row kTable[] = {
      .doc = "Changes that wait for the database; beyond it paid work is answered with 503.",
      .least = 1,
      .most = 100'000'000},
+    {.path = "ledger/low_threshold_usd",
+     .kind = Kind::decimal,
+     .fallback = "null",
+     .doc =
+         "Below this balance an account is told that its credits are low (`credit.low`), once each time that a charge "
+         "takes it there; null: never. `turnpike credits alert` says otherwise for one account."},
     {.path = "wallets",
      .kind = Kind::object,
      .fallback = "{}",

@@ -30,7 +30,8 @@ struct OpenAccount {
   Money balance;
   Money held = {};  // never more than the balance
   WallTime day{};
-  std::uint64_t day_tokens = 0;  // of that day
+  std::uint64_t day_tokens = 0;             // of that day
+  std::optional<Money> low_threshold = {};  // its own
 };
 
 boost::asio::awaitable<Result<Money>> ready(Result<Money> result) {
@@ -175,6 +176,10 @@ struct Ledger::State {
     last_account_id = std::max(last_account_id, id);
     return added;
   }
+  [[nodiscard]] Money low_threshold(const OpenAccount& account) const {
+    return account.low_threshold.value_or(limits.low_threshold);
+  }
+  bool add_low_event(const OpenAccount& payer, NewEntry& charge);
   OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
   void close_hold(OpenHold& open);
   std::shared_ptr<NewEntry> new_entry(OpenAccount& account, EntryType type, Money amount);
@@ -258,6 +263,17 @@ std::shared_ptr<NewEntry> Ledger::State::new_entry(OpenAccount& account, EntryTy
   return entry;
 }
 
+// Whether the account is to be told of this charge, which was made and bears the event then: it took the balance below
+// the account's threshold.
+bool Ledger::State::add_low_event(const OpenAccount& payer, NewEntry& charge) {
+  const Money threshold = low_threshold(payer);
+  if (charge.balance >= threshold || charge.balance - charge.amount < threshold) return false;
+  ++stats.low_crossings;
+  if (subscriptions == nullptr || !subscriptions->wants(charge.account, events::Type::credit_low)) return false;
+  charge.events.push_back(low_event(charge, threshold));
+  return true;
+}
+
 Result<Ledger::State::Opened> Ledger::State::open_account(std::string_view name) {
   if (database.poisoned()) return std::unexpected(unavailable("Storage failed; no change is accepted."));
   if (accounts.size() >= limits.max_accounts) {
@@ -316,10 +332,11 @@ Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const 
   }
   auto state = std::make_unique<State>(database, clock, limits, subscriptions);
   state->accounts.reserve(opening.accounts.size());
-  for (auto& [account, balance, day_tokens] : opening.accounts) {
+  for (auto& [account, balance, day_tokens, low_threshold] : opening.accounts) {
     OpenAccount& added = state->add(std::move(account), balance);
     added.day = today;
     added.day_tokens = day_tokens;
+    added.low_threshold = low_threshold;
   }
   state->last_entry_id = opening.last_entry_id;
   state->last_hold_id = opening.last_hold_id;
@@ -367,11 +384,13 @@ Result<Captured> Ledger::charge(Hold hold, Charge charge) {
   entry->payouts = payouts_of(amount, charge.nodes);
   count_tokens(payer, *entry);
   if (open.journaled) entry->hold_id = open.id;
+  const bool tell = state_->add_low_event(payer, *entry);
   state_->close_hold(open);
   ++state_->stats.captures;
   const Money balance_after = payer.balance;
   auto pending = state_->write_down(std::move(entry));
   if (!pending) return std::unexpected(std::move(pending).error());
+  if (tell) state_->subscriptions->announce(payer.account.id, events::Type::credit_low);
   return Captured{.balance = balance_after, .pending = *std::move(pending)};
 }
 
@@ -449,6 +468,26 @@ Result<Account> Ledger::open_account(std::string_view name) {
   auto opened = state_->open_account(name);
   if (!opened) return std::unexpected(std::move(opened).error());
   return std::move(opened->account);
+}
+
+boost::asio::awaitable<Result<void>> Ledger::set_low_threshold(AccountId account, std::optional<Money> threshold) {
+  OpenAccount* whose = state_->find(account);
+  if (whose == nullptr) co_return std::unexpected(no_such_account());
+  if (threshold && *threshold < Money()) co_return fail(Fault::invalid_request, "A threshold is not below zero.");
+  auto change = std::make_shared<SetLowThreshold>(account, threshold);
+  if (auto queued = state_->database.write(change, storage::Queueing::bounded); !queued) co_return queued;
+  auto written = co_await storage::finished(change);
+  if (written) whose->low_threshold = threshold;
+  co_return written;
+}
+
+std::optional<Money> Ledger::own_low_threshold(AccountId account) const {
+  const OpenAccount* found = state_->find(account);
+  return found == nullptr ? std::nullopt : found->low_threshold;
+}
+
+Money Ledger::low_threshold(AccountId account) const {
+  return own_low_threshold(account).value_or(state_->limits.low_threshold);
 }
 
 const Account* Ledger::find(std::string_view public_id) const {

@@ -17,4 +17,15 @@ events::Event topup_event(const NewEntry& entry, Money available) {
           .created_at = entry.created_at};
 }
 
+events::Event low_event(const NewEntry& charge, Money threshold) {
+  const nlohmann::json data = {{"threshold_usdc", threshold.to_usdc()},
+                               {"balance", charge.balance.whole_credits()},
+                               {"balance_usdc", charge.balance.to_usdc()},
+                               {"job_id", charge.job_id}};
+  return {.account = charge.account,
+          .type = events::Type::credit_low,
+          .data = data.dump(),
+          .created_at = charge.created_at};
+}
+
 }  // namespace turnpike::ledger

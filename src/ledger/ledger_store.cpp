@@ -161,6 +161,13 @@ void NewAccount::run(Connection& connection) {
       .run();
 }
 
+void SetLowThreshold::run(Connection& connection) {
+  connection.prepare("UPDATE accounts SET low_threshold_nanousd = ? WHERE id = ?")
+      .bind(threshold.transform([](Money below) { return below.nanousd(); }))
+      .bind(account)
+      .run();
+}
+
 void JournalHolds::run(Connection& connection) {
   for (const Row& row : rows) {
     connection
@@ -232,7 +239,7 @@ Opening load(Connection& connection, WallTime day) {
   {
     auto query = connection.prepare(
         "SELECT a.id, a.public_id, a.name, a.created_at, coalesce(e.id, 0), coalesce(e.balance_nanousd, 0), "
-        "coalesce(e.created_at, 0) "
+        "coalesce(e.created_at, 0), a.low_threshold_nanousd "
         "FROM accounts a LEFT JOIN entries e ON e.account_id = a.id AND "
         "e.id = (SELECT max(id) FROM entries WHERE account_id = a.id)");
     while (query.step()) {
@@ -241,6 +248,7 @@ Opening load(Connection& connection, WallTime day) {
                                               .name = std::string(query.text(2)),
                                               .created_at = wall_time(query.integer(3))},
                                   .balance = Money::nanousd(query.integer(5))});
+      if (!query.is_null(7)) opening.accounts.back().low_threshold = Money::nanousd(query.integer(7));
       opening.last_entry_id = std::max(opening.last_entry_id, query.integer(4));
       if (query.integer(6) >= micros(day)) active.push_back(opening.accounts.size() - 1);
     }

@@ -71,6 +71,13 @@ struct ForgetHold final : storage::Operation {
   std::int64_t id;
 };
 
+struct SetLowThreshold final : storage::Operation {
+  SetLowThreshold(AccountId whose, std::optional<Money> below) : account(whose), threshold(below) {}
+  void run(storage::Connection& connection) override;
+  AccountId account;
+  std::optional<Money> threshold;
+};
+
 struct ReadHistory final : storage::Operation {
   ReadHistory(AccountId whose, std::size_t most, std::optional<std::int64_t> below)
       : account(whose), limit(most), before(below) {}
@@ -96,6 +103,7 @@ struct StoredAccount {
   Account account;
   Money balance;
   std::uint64_t day_tokens = 0;
+  std::optional<Money> low_threshold = {};
 };
 
 // Everything the ledger needs at start; drops the holds that were left.

@@ -150,7 +150,8 @@ TEST_F(Earnings, a_client_that_leaves_pays_the_owner_its_share_of_what_was_relay
   start_gateway();
   const auto key = create_key("100");
   const auto owner = new_owner();
-  own(0, owner, "0.8");
+  config["payout_share"] = "0.8";  // of all nodes
+  config["nodes"][0]["owner"] = owner.account;
   reload();
   auto [client, answer] = open_stream(key, chat("[[sim tokens=100000 ignore_max_tokens=1 interval_ms=20]] x", true));
   ASSERT_TRUE(client.read_until(answer, "content\":\" "));

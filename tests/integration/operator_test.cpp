@@ -120,6 +120,31 @@ TEST_F(Operator, the_admin_listener_opens_to_its_token_alone) {
             "credits");
 }
 
+TEST_F(Operator, an_account_is_low_once_for_each_time_that_a_charge_takes_it_there) {
+  add_node();
+  config["models"][0]["pricing"] = {{"per_request_usd", "0.01"}};
+  config["ledger"] = {{"low_threshold_usd", "0.05"}};
+  start_gateway();
+  const auto key = one({"keys", "create", "--credits", "7"});
+  const std::string account = key["account_id"];
+  const auto low = [&](int requests) {
+    for (int i = 0; i < requests; ++i) EXPECT_EQ(ask(key["api_key"], chat("hello")).status, 200);
+    return metric("turnpike_low_credits_total");
+  };
+  EXPECT_EQ(low(2), 0) << "5 credits are not below 5";
+  EXPECT_EQ(low(1), 1);
+  EXPECT_EQ(low(1), 1);
+  one({"credits", "grant", "--account", account, "--credits", "4"});
+  EXPECT_EQ(low(3), 2);
+  EXPECT_EQ(one({"credits", "alert", "--account", account, "--below", "3"})["low_threshold_usdc"], "0.03");
+  EXPECT_EQ(low(1), 2);
+  EXPECT_EQ(low(1), 3);
+  EXPECT_EQ(one({"credits", "alert", "--account", account, "--below", "none"})["low_threshold_usdc"], nullptr);
+  EXPECT_EQ(one({"credits", "alert", "--account", account, "--as-configured"})["low_threshold_usdc"], "0.05");
+  EXPECT_EQ(one({"credits", "balance", "--account", account})["low_threshold_usdc"], "0.05");
+  EXPECT_EQ(command({"credits", "alert", "--account", account}).code, 2);
+}
+
 TEST_F(Operator, the_books_are_right_after_work_and_cannot_be_read_during_it) {
   add_node();
   start_gateway();

@@ -26,6 +26,7 @@ namespace turnpike::api {
 // POST   /admin/credits/grant       {account, credits, note?}
 // GET    /admin/credits/balance     ?account=
 // GET    /admin/credits/history     ?account=&limit=&cursor=
+// PUT    /admin/credits/alert       {account, below?}           credits, or "none"; left out: as configured
 // GET    /admin/limits              ?account=
 // PUT    /admin/limits              {account, tier?, requests_per_minute?, tokens_per_minute?, tokens_per_day?,
 //                                    concurrent_requests?, concurrent_jobs?}
@@ -62,6 +63,7 @@ class AdminApi {
   Answer grant(const http::Request& request);
   Answer balance(const http::Request& request);
   Answer history(const http::Request& request);
+  Answer set_alert(const http::Request& request);
   Answer show_limits(const http::Request& request);
   Answer set_limits(const http::Request& request);
   Answer list_nodes(const http::Request& request);

@@ -211,6 +211,7 @@ struct Ledger {
   std::size_t max_open_holds = 0;
   Milliseconds hold_journal_delay{};
   std::size_t write_queue_limit = 0;
+  std::int64_t low_threshold_nanousd = 0;  // 0: none
   bool operator==(const Ledger&) const = default;
 };
 

@@ -50,6 +50,7 @@ struct Limits {
   std::size_t max_accounts = 1'000'000;
   std::size_t max_open_holds = 65'536;                 // more: service_unavailable
   std::chrono::milliseconds hold_journal_delay{1000};  // a hold open for longer is written down
+  Money low_threshold = {};                            // of accounts that have none of their own; zero: none
 };
 
 struct Account {
@@ -124,6 +125,7 @@ struct Stats {
   std::uint64_t captures = 0;
   std::uint64_t releases = 0;
   std::uint64_t refusals = 0;           // holds refused for want of credits
+  std::uint64_t low_crossings = 0;      // charges that took a balance below its account's low threshold
   std::uint64_t released_at_start = 0;  // holds that an earlier run left, with reason gateway_restart
 };
 
@@ -213,6 +215,15 @@ class Ledger {
   // The account with this public id, or this row id; nullptr when there is none. Good as long as the ledger.
   [[nodiscard]] const Account* find(std::string_view public_id) const;
   [[nodiscard]] const Account* find(AccountId account) const;
+
+  // Below which balance an account is told so, by the event credit.low: once each time that a charge takes the balance
+  // from there or above to below. nullopt: as Limits::low_threshold; zero: never. Durable when the awaitable completes.
+  // Errors: not_found, invalid_request (below zero), service_unavailable.
+  [[nodiscard]] boost::asio::awaitable<Result<void>> set_low_threshold(AccountId account,
+                                                                       std::optional<Money> threshold);
+  // The account's own, if it has one; and what counts for it.
+  [[nodiscard]] std::optional<Money> own_low_threshold(AccountId account) const;
+  [[nodiscard]] Money low_threshold(AccountId account) const;
 
   // Zero for an account that is not there.
   [[nodiscard]] Money available(AccountId account) const;  // balance less what is held

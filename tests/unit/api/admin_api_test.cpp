@@ -232,8 +232,11 @@ TEST_F(AdminCredits, a_balance_shows_what_is_held_apart) {
   ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(30'000'000), "")));
   const auto hold = ledger->hold(account, Money::nanousd(10'000'000), {.job_id = "job_1", .model = "m-1"});
   ASSERT_TRUE(hold);
-  EXPECT_EQ(ok(&AdminApi::balance, Asked().query("account=" + public_id)),
-            (json{{"account_id", public_id}, {"balance", 2}, {"balance_usdc", "0.02"}, {"held_usdc", "0.01"}}));
+  EXPECT_EQ(ok(&AdminApi::balance, Asked().query("account=" + public_id)), (json{{"account_id", public_id},
+                                                                                 {"balance", 2},
+                                                                                 {"balance_usdc", "0.02"},
+                                                                                 {"held_usdc", "0.01"},
+                                                                                 {"low_threshold_usdc", nullptr}}));
 }
 
 TEST_F(AdminCredits, an_account_that_is_not_there_has_none) {
@@ -252,6 +255,28 @@ TEST_F(AdminCredits, a_grant_of_nothing_or_less_is_refused) {
   EXPECT_EQ(grant("0"), 400);
   EXPECT_EQ(grant("-1"), 400);
   EXPECT_EQ(ledger->balance(account), Money());
+}
+
+TEST_F(AdminCredits, an_alert_is_set_in_credits_and_shown_with_the_balance) {
+  const auto alert = [&](const json& below) {
+    return std::move(Asked().body(json{{"account", public_id}, {"below", below}}.dump()));
+  };
+  const auto shown = [&] {
+    return ok(&AdminApi::balance, Asked().query("account=" + public_id))["low_threshold_usdc"];
+  };
+  EXPECT_EQ(ok(&AdminApi::set_alert, alert("12.5")),
+            (json{{"account_id", public_id}, {"low_threshold_usdc", "0.125"}}));
+  EXPECT_EQ(shown(), "0.125");
+  ok(&AdminApi::set_alert, alert("none"));
+  EXPECT_EQ(shown(), nullptr);
+  EXPECT_EQ(ledger->own_low_threshold(account), Money());
+  ok(&AdminApi::set_alert, alert(nullptr));
+  EXPECT_EQ(ledger->own_low_threshold(account), std::nullopt);
+  for (const auto& wrong : {json("-1"), json("0.00000001"), json("many"), json(5)}) {
+    EXPECT_EQ(refusal(&AdminApi::set_alert, alert(wrong)), std::pair(400, json("below"))) << wrong;
+  }
+  EXPECT_EQ(refusal(&AdminApi::set_alert, Asked().body(R"({"account":"acct_x","below":"1"})")),
+            std::pair(404, json("account")));
 }
 
 TEST_F(AdminCredits, a_page_of_history_has_the_limits_of_the_clients_own) {

@@ -32,7 +32,7 @@ class LedgerEvents : public testing::Test {
     database = storage::open_sqlite(loop.executor(),
                                     {.file = folder.file(data + "/turnpike.db"), .commit_delay = commit_delay})
                    .value();
-    ledger = Ledger::open(*database, clock, {}, &subscriptions).value();
+    ledger = Ledger::open(*database, clock, limits, &subscriptions).value();
   }
   // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
   void crash() {
@@ -61,6 +61,18 @@ class LedgerEvents : public testing::Test {
   Result<Money> top_up(AccountId account, std::string_view payment) {
     return loop.run(ledger->top_up(account, Money::nanousd(20'000'000), payment, "0xabc"));
   }
+  void charge(AccountId account, std::int64_t nanousd) {
+    auto hold =
+        ledger->hold(account, Money::nanousd(nanousd), {.job_id = "job_" + std::to_string(++jobs), .model = "m-1"});
+    ASSERT_TRUE(hold);
+    ASSERT_TRUE(loop.run(ledger->capture(*std::move(hold), {.amount = Money::nanousd(nanousd)})));
+  }
+  // An account that is told when its credits are low, with 1'000 nano-dollars.
+  AccountId account_to_be_told() {
+    const AccountId account = account_that_wants(events::Types().add(events::Type::credit_low));
+    EXPECT_TRUE(loop.run(ledger->grant(account, Money::nanousd(1'000), "for a test")));
+    return account;
+  }
   std::vector<std::string> outbox() {
     std::vector<std::string> bodies;
     EXPECT_TRUE(database->run_now([&](storage::Connection& connection) {
@@ -74,10 +86,12 @@ class LedgerEvents : public testing::Test {
   std::string data = "data";
   turnpike::test::Loop loop;
   HeldClock clock;
+  Limits limits;
   events::Subscriptions subscriptions;
   std::vector<std::pair<AccountId, events::Type>> announced;
   std::unique_ptr<storage::Database> database;
   std::unique_ptr<Ledger> ledger;
+  int jobs = 0;
 };
 
 TEST_F(LedgerEvents, a_top_up_is_told_with_its_entry_once_however_often_the_program_ends) {
@@ -117,6 +131,101 @@ TEST_F(LedgerEvents, a_grant_is_no_top_up) {
   ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(5), "for a test")));
   EXPECT_TRUE(outbox().empty());
   EXPECT_TRUE(announced.empty());
+}
+
+// ---- credit.low ----
+
+TEST_F(LedgerEvents, low_credits_are_told_once_for_each_crossing) {
+  limits.low_threshold = Money::nanousd(500);
+  start(std::chrono::milliseconds(0));
+  const AccountId account = account_to_be_told();
+  const auto told = [&] { return announced.size(); };
+  charge(account, 400);
+  charge(account, 100);
+  EXPECT_EQ(told(), 0U) << "500 is not below 500";
+  charge(account, 1);
+  EXPECT_EQ(told(), 1U);
+  charge(account, 1);
+  charge(account, 0);
+  charge(account, 300);
+  EXPECT_EQ(told(), 1U) << "it was below already";
+  ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(301), "one too few")));
+  charge(account, 1);
+  EXPECT_EQ(told(), 1U);
+  ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(2), "just enough")));
+  charge(account, 2);
+  EXPECT_EQ(told(), 2U) << "it was there again";
+  ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(1'000), "more")));
+  charge(account, 1'498);
+  EXPECT_EQ(told(), 3U) << "a long way in one charge is one crossing";
+  EXPECT_EQ(ledger->stats().low_crossings, 3U);
+  ASSERT_TRUE(loop.run(ledger->history(account, 1, {}))) << "waits for what was written before it";
+  const auto bodies = outbox();
+  ASSERT_EQ(bodies.size(), 3U);
+  const auto first = nlohmann::json::parse(bodies[0]);
+  EXPECT_EQ(first["type"], "credit.low");
+  EXPECT_EQ(
+      first["data"],
+      (nlohmann::json{
+          {"threshold_usdc", "0.0000005"}, {"balance", 0}, {"balance_usdc", "0.000000499"}, {"job_id", "job_3"}}));
+  for (const auto& [who, type] : announced) {
+    EXPECT_EQ(who, account);
+    EXPECT_EQ(type, events::Type::credit_low);
+  }
+}
+
+TEST_F(LedgerEvents, low_credits_are_told_with_their_charge_once_however_often_the_program_ends) {
+  limits.low_threshold = Money::nanousd(500);
+  start(kNever);
+  const AccountId account = account_to_be_told();
+  charge(account, 600);
+  EXPECT_TRUE(outbox().empty()) << "its charge is in the journal alone";
+  for (int crashes = 0; crashes < 3; ++crashes) {
+    crash();
+    start(kNever);
+    EXPECT_EQ(outbox().size(), 1U);
+    EXPECT_EQ(ledger->balance(account), Money::nanousd(400));
+  }
+  charge(account, 100);
+  EXPECT_EQ(ledger->stats().low_crossings, 0U) << "the crossing was before the crash";
+}
+
+TEST_F(LedgerEvents, a_correction_below_the_threshold_is_the_operators_and_is_not_told) {
+  limits.low_threshold = Money::nanousd(500);
+  start(std::chrono::milliseconds(0));
+  const AccountId account = account_to_be_told();
+  ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(-600), "correction", EntryType::adjustment)));
+  charge(account, 1);
+  EXPECT_TRUE(announced.empty());
+}
+
+TEST_F(LedgerEvents, an_accounts_own_threshold_goes_over_the_configured_one_and_lasts) {
+  limits.low_threshold = Money::nanousd(500);
+  start(std::chrono::milliseconds(0));
+  const AccountId own = account_to_be_told();
+  EXPECT_EQ(ledger->low_threshold(own), Money::nanousd(500));
+  ASSERT_TRUE(loop.run(ledger->set_low_threshold(own, Money::nanousd(900))));
+  charge(own, 101);
+  EXPECT_EQ(announced.size(), 1U);
+  start(std::chrono::milliseconds(0));
+  EXPECT_EQ(ledger->own_low_threshold(own), Money::nanousd(900));
+  ASSERT_TRUE(loop.run(ledger->set_low_threshold(own, Money())));
+  start(std::chrono::milliseconds(0));
+  EXPECT_EQ(ledger->low_threshold(own), Money()) << "never";
+  charge(own, 500);
+  EXPECT_EQ(announced.size(), 1U);
+  ASSERT_TRUE(loop.run(ledger->set_low_threshold(own, std::nullopt)));
+  EXPECT_EQ(ledger->low_threshold(own), Money::nanousd(500)) << "as configured";
+  EXPECT_EQ(loop.run(ledger->set_low_threshold(own, Money::nanousd(-1))).error().fault, Fault::invalid_request);
+  EXPECT_EQ(loop.run(ledger->set_low_threshold(99, std::nullopt)).error().fault, Fault::not_found);
+}
+
+TEST_F(LedgerEvents, without_a_threshold_nothing_is_low) {
+  start(std::chrono::milliseconds(0));
+  const AccountId account = account_to_be_told();
+  charge(account, 1'000);
+  EXPECT_TRUE(announced.empty());
+  EXPECT_EQ(ledger->stats().low_crossings, 0U);
 }
 
 }  // namespace
