@@ -192,6 +192,22 @@ api::TopUpLimits top_up_limits(const config::Payments& payments) {
           .max_body_bytes = payments.max_body_bytes};
 }
 
+webhooks::Rules webhook_rules(const config::Config& config) {
+  const auto& from = config.webhooks;
+  return {.key_file = (std::filesystem::path(config.data_dir) / "webhooks.key").string(),
+          .allow_private_targets = from.allow_private_targets,
+          .max_endpoints = from.max_endpoints,
+          .max_endpoints_per_account = from.max_endpoints_per_account,
+          .max_pending = from.max_pending_per_endpoint,
+          .max_concurrent = from.max_concurrent,
+          .max_url_bytes = from.max_url_bytes,
+          .max_answer_bytes = from.max_answer_bytes,
+          .timeout = from.timeout,
+          .max_retry_after = from.max_retry_after,
+          .rotation_grace = from.rotation_grace,
+          .retention = from.retention};
+}
+
 std::vector<inference::Model> models_of(const config::Config& config) {
   using ledger::Money;
   std::vector<inference::Model> models;

@@ -21,6 +21,7 @@
 #include "turnpike/relay/prober.hpp"
 #include "turnpike/relay/relay.hpp"
 #include "turnpike/scheduler/scheduler.hpp"
+#include "turnpike/webhooks/webhooks.hpp"
 
 namespace turnpike::app {
 
@@ -44,6 +45,8 @@ payments::ChainPlace chain_place(const config::Payments& payments, const std::st
 // Error: invalid_request when an address has a wrong checksum (EIP-55).
 Result<payments::TopUpRules> top_up_rules(const config::Payments& payments, const std::string& public_url);
 api::TopUpLimits top_up_limits(const config::Payments& payments);
+
+webhooks::Rules webhook_rules(const config::Config& config);
 
 std::vector<inference::Model> models_of(const config::Config& config);
 // Owners are looked up in the ledger.

@@ -22,10 +22,12 @@
 #include "turnpike/api/status_api.hpp"
 #include "turnpike/api/token_api.hpp"
 #include "turnpike/api/topup_api.hpp"
+#include "turnpike/api/webhooks_api.hpp"
 #include "turnpike/base/pause.hpp"
 #include "turnpike/base/task_group.hpp"
 #include "turnpike/events/subscriptions.hpp"
 #include "turnpike/http/listener.hpp"
+#include "turnpike/http/poster.hpp"
 #include "turnpike/identity/access_tokens.hpp"
 #include "turnpike/identity/request_signatures.hpp"
 #include "turnpike/identity/wallet_accounts.hpp"
@@ -37,6 +39,7 @@
 #include "turnpike/storage/sqlite.hpp"
 #include "turnpike/telemetry/log.hpp"
 #include "turnpike/telemetry/metrics.hpp"
+#include "turnpike/webhooks/webhooks.hpp"
 
 namespace turnpike::app {
 
@@ -79,6 +82,7 @@ std::string_view route_name(const http::Request& request) {
                                          "/v1/auth/wallet",
                                          "/v1/auth/token",
                                          "/v1/keys",
+                                         "/v1/webhooks",
                                          "/health",
                                          "/livez",
                                          "/readyz",
@@ -91,6 +95,7 @@ std::string_view route_name(const http::Request& request) {
   // Anything else is one series: what clients make up must not become labels.
   if (request.path.starts_with("/v1/keys/")) return "/v1/keys";
   if (request.path.starts_with("/v1/nodes/")) return "/v1/nodes";
+  if (request.path.starts_with("/v1/webhooks/")) return "/v1/webhooks";
   return request.path.starts_with("/v1/models/") ? "/v1/models" : "other";
 }
 
@@ -103,9 +108,11 @@ struct Gateway::Parts {
 
   Result<void> open_money();
   Result<void> open_payments();
+  Result<void> open_webhooks();
   Result<void> open_listeners();
   void add_routes();
   void add_metrics();
+  void add_webhook_metrics(std::vector<telemetry::Reading>& out) const;
   void apply(const config::Config& next);
   http::ServerParts server_parts(const http::Router& router, asio::ssl::context* context);
   awaitable<void> journal_holds(std::stop_token stop);
@@ -130,6 +137,9 @@ struct Gateway::Parts {
   std::unique_ptr<payments::Facilitator> facilitator;
   std::map<std::string, std::unique_ptr<payments::Chain>, std::less<>> chains;  // by their networks' names
   std::unique_ptr<payments::TopUp> top_up;
+  // Who is told.
+  std::unique_ptr<http::Poster> poster;
+  std::unique_ptr<webhooks::Webhooks> webhooks;
   // What is sold, to whom, how much of it.
   inference::Catalogue catalogue;
   api::Tiers tiers;
@@ -155,6 +165,7 @@ struct Gateway::Parts {
   std::optional<api::AuthApi> auth;
   std::optional<api::KeysApi> key_routes;
   std::optional<api::TokenApi> token_routes;
+  std::optional<api::WebhooksApi> webhook_routes;
   std::optional<api::StatusApi> state;
   std::optional<api::AdminApi> admin;
   http::Router router;
@@ -221,6 +232,23 @@ Result<void> Gateway::Parts::open_payments() {
   return {};
 }
 
+Result<void> Gateway::Parts::open_webhooks() {
+  try {
+    poster = std::make_unique<http::Poster>(loop.get_executor(), deadlines, config.webhooks.ca_file,
+                                            config.webhooks.resolver_threads);
+  } catch (const std::exception& error) {
+    return fail(Fault::internal_error, std::string("webhooks: ") + error.what());
+  }
+  const auto send = [this](http::Place place, http::Post what, std::stop_token stop) {
+    return poster->post(std::move(place), std::move(what), std::move(stop));
+  };
+  auto opened = webhooks::Webhooks::open(loop.get_executor(), deadlines, tasks, *database, subscriptions, send,
+                                         webhook_rules(config));
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  webhooks = *std::move(opened);
+  return {};
+}
+
 void Gateway::Parts::apply(const config::Config& next) {
   catalogue.assign(models_of(next));
   tiers = tiers_of(next);
@@ -254,6 +282,8 @@ void Gateway::Parts::add_routes() {
   key_routes->add_routes(router);
   token_routes.emplace(*guard, *keys, *tokens, *ledger, clock, token_limits(config));
   token_routes->add_routes(router);
+  webhook_routes.emplace(*guard, *webhooks, config.webhooks.max_body_bytes);
+  webhook_routes->add_routes(router);
   api::Identity identity{.name = config.network.name, .version = TURNPIKE_VERSION, .dialects = {}};
   for (const auto& dialect : dialects.all()) identity.dialects.push_back(dialect.id);
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
@@ -262,6 +292,30 @@ void Gateway::Parts::add_routes() {
                 *account_limits, registry, clock, top_up.get());
   admin->add_routes(admin_router);
   state->add_routes(admin_router, nullptr);
+}
+
+void Gateway::Parts::add_webhook_metrics(std::vector<telemetry::Reading>& out) const {
+  const auto stats = webhooks->stats();
+  const auto gauge = [&out](std::string name, std::string help, double value) {
+    out.push_back({.name = std::move(name), .help = std::move(help), .label = {}, .label_value = {}, .value = value});
+  };
+  const auto outcome = [&out](std::string name, std::uint64_t value) {
+    out.push_back({.name = "turnpike_webhook_attempts_total",
+                   .help = "Attempts to deliver a webhook, by what they came to",
+                   .label = "outcome",
+                   .label_value = std::move(name),
+                   .value = static_cast<double>(value),
+                   .counter = true});
+  };
+  outcome("delivered", stats.delivered);
+  outcome("failed", stats.failed);
+  outcome("dead", stats.dead);
+  outcome("gone", stats.gone);
+  gauge("turnpike_webhook_endpoints", "Webhook endpoints that are told", static_cast<double>(stats.active));
+  gauge("turnpike_webhook_pending", "Deliveries that wait", static_cast<double>(stats.pending));
+  gauge("turnpike_webhook_running", "Deliveries under way", static_cast<double>(stats.running));
+  const auto age = stats.oldest ? std::chrono::duration<double>(clock.wall() - *stats.oldest).count() : 0.0;
+  gauge("turnpike_webhook_oldest_seconds", "Age of the oldest delivery that waits", age);
 }
 
 void Gateway::Parts::add_metrics() {
@@ -294,6 +348,7 @@ void Gateway::Parts::add_metrics() {
       count("turnpike_payments_credited_total", "Top-ups", payments.credited);
       count("turnpike_payments_refused_total", "Payments refused", payments.refused);
     }
+    add_webhook_metrics(out);
     gauge("turnpike_storage_waiting", "Writes waiting for their commit", static_cast<double>(database->waiting()));
     gauge("turnpike_storage_poisoned", "1 after a commit failed", ledger->poisoned() ? 1 : 0);
     const auto line = scheduler.stats();
@@ -392,6 +447,7 @@ Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::C
   if (const auto faults = unknown_owners(parts->config, *parts->ledger); !faults.empty()) {
     return fail(Fault::internal_error, faults.front());
   }
+  if (auto opened = parts->open_webhooks(); !opened) return std::unexpected(std::move(opened.error()));
   parts->apply(parts->config);
   parts->add_routes();
   parts->add_metrics();
@@ -406,6 +462,7 @@ void Gateway::start() {
   parts_->tasks.spawn("node probes", parts_->prober.run(stop));
   parts_->tasks.spawn("hold journal", parts_->journal_holds(stop));
   if (parts_->top_up) parts_->top_up->start();
+  parts_->webhooks->start();
   parts_->tasks.spawn("key use journal", parts_->journal_key_use(stop));
   // Tools on this machine find a gateway with port 0 here.
   write_whole(fs::path(parts_->config.data_dir) / "listening.json",

@@ -314,6 +314,27 @@ std::optional<Payments> read_payments(const Json& from, Report& report) {
   return payments;
 }
 
+Webhooks read_webhooks(const Json& from, Report& report) {
+  Webhooks webhooks{.allow_private_targets = from.at("allow_private_targets").get<bool>(),
+                    .ca_file = text(from, "ca_file"),
+                    .max_endpoints = count(from, "max_endpoints"),
+                    .max_endpoints_per_account = count(from, "max_endpoints_per_account"),
+                    .max_pending_per_endpoint = count(from, "max_pending_per_endpoint"),
+                    .max_concurrent = count(from, "max_concurrent"),
+                    .resolver_threads = count(from, "resolver_threads"),
+                    .timeout = millis(from, "timeout_ms"),
+                    .max_retry_after = std::chrono::seconds(count(from, "max_retry_after_secs")),
+                    .rotation_grace = millis(from, "rotation_grace_ms"),
+                    .retention = std::chrono::seconds(count(from, "retention_secs")),
+                    .max_url_bytes = count(from, "max_url_bytes"),
+                    .max_body_bytes = count(from, "max_body_bytes"),
+                    .max_answer_bytes = count(from, "max_answer_bytes")};
+  if (!webhooks.ca_file.empty() && !std::ifstream(webhooks.ca_file)) {
+    report.add("/webhooks/ca_file", "a file that can be read", from.at("ca_file").dump());
+  }
+  return webhooks;
+}
+
 std::optional<Tls> read_tls(const Json& from, Report& report) {
   if (from.is_null()) return std::nullopt;
   for (const char* name : {"certificate_file", "private_key_file"}) {
@@ -370,7 +391,7 @@ Config read(const Json& from, const Json& written, Report& report) {
   config.tiers = read_tiers(from.at("tiers"), written);
   config.payments = read_payments(from.at("payments"), report);
   config.channels = from.at("channels").get<std::vector<std::string>>();
-  config.webhooks.allow_private_targets = from.at("webhooks").at("allow_private_targets").get<bool>();
+  config.webhooks = read_webhooks(from.at("webhooks"), report);
   return config;
 }
 

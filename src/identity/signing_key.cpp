@@ -1,23 +1,18 @@
 #include "turnpike/identity/signing_key.hpp"
 
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstddef>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <span>
 #include <stdexcept>
 #include <system_error>
 #include <utility>
 
 #include "turnpike/base/encoding.hpp"
+#include "turnpike/base/private_file.hpp"
 #include "turnpike/base/random.hpp"
 #include "verify.hpp"
 
@@ -42,39 +37,20 @@ std::unexpected<Error> unusable(const std::string& file, const std::string& why)
   return fail(Fault::internal_error, "the key for access tokens, " + file + ", " + why);
 }
 
-// A file that nobody else can read, not even for a moment. Errors: what the system says.
-std::error_code write_private(const fs::path& file, std::string_view text) {
-  const int handle = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
-  if (handle < 0) return {errno, std::system_category()};
-  const bool written = ::fchmod(handle, S_IRUSR | S_IWUSR) == 0 &&
-                       ::write(handle, text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
-                       ::fsync(handle) == 0;
-  const std::error_code failed(written ? 0 : errno, std::system_category());
-  ::close(handle);
-  return failed;
-}
-
 Result<std::string> make_seed(const std::string& file) {
   std::string seed(kSeedBytes, '\0');
   fill_random(std::as_writable_bytes(std::span(seed)));
   const std::string text = std::string(kPemHead) + to_base64(std::string(kPkcs8Head) + seed) + std::string(kPemFoot);
-  // Under another name first: a start that is cut short leaves no half of a key.
-  const fs::path part = file + ".part";
-  std::error_code failed = write_private(part, text);
-  if (!failed) fs::rename(part, file, failed);
-  if (failed) return unusable(file, "cannot be written: " + failed.message());
+  if (const auto written = write_private_file(file, text); !written) return unusable(file, written.error());
   return seed;
 }
 
 Result<std::string> read_seed(const std::string& file) {
-  struct stat about{};
-  if (::stat(file.c_str(), &about) != 0 || !S_ISREG(about.st_mode)) return unusable(file, "is not a file");
-  if ((about.st_mode & (S_IRWXG | S_IRWXO)) != 0) return unusable(file, "may be read by others: chmod 600");
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return unusable(file, "cannot be read");
-  const std::string text((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+  const auto read = read_private_file(file);
+  if (!read) return unusable(file, read.error());
+  const std::string_view text = *read;
   if (text.size() > kPemHead.size() + kPemFoot.size() && text.starts_with(kPemHead) && text.ends_with(kPemFoot)) {
-    const auto base64 = std::string_view(text).substr(kPemHead.size(), text.size() - kPemHead.size() - kPemFoot.size());
+    const auto base64 = text.substr(kPemHead.size(), text.size() - kPemHead.size() - kPemFoot.size());
     const auto der = from_base64(base64);
     if (der && der->size() == kPkcs8Head.size() + kSeedBytes && der->starts_with(kPkcs8Head)) {
       return der->substr(kPkcs8Head.size());

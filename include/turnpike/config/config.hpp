@@ -254,6 +254,19 @@ struct Log {
 
 struct Webhooks {
   bool allow_private_targets = false;
+  std::string ca_file = {};  // empty: the system's
+  std::size_t max_endpoints = 0;
+  std::size_t max_endpoints_per_account = 0;
+  std::size_t max_pending_per_endpoint = 0;
+  std::size_t max_concurrent = 0;
+  std::size_t resolver_threads = 0;
+  Milliseconds timeout{};
+  std::chrono::seconds max_retry_after{};  // max_retry_after_secs
+  Milliseconds rotation_grace{};
+  std::chrono::seconds retention{};  // retention_secs
+  std::size_t max_url_bytes = 0;
+  std::size_t max_body_bytes = 0;
+  std::size_t max_answer_bytes = 0;
   bool operator==(const Webhooks&) const = default;
 };
 

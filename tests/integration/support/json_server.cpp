@@ -112,6 +112,7 @@ void JsonServer::serve(int socket) {
   if (!head.empty()) {
     Asked asked{.path = head.substr(5, head.find(' ', 5) - 5),
                 .head = head,
+                .text = body,
                 .body = nlohmann::json::parse(body, nullptr, false)};
     std::unique_lock lock(mutex_);
     asked_.push_back(asked);
@@ -119,9 +120,10 @@ void JsonServer::serve(int socket) {
     const Answer answer = answer_;
     lock.unlock();
     const Reply reply = answer(asked);
-    const std::string bytes = "HTTP/1.1 " + std::to_string(reply.status) +
-                              " OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
-                              std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body;
+    const std::string bytes =
+        "HTTP/1.1 " + std::to_string(reply.status) + " OK\r\n" + reply.head +
+        "Content-Type: application/json\r\nConnection: close\r\nContent-Length: " + std::to_string(reply.body.size()) +
+        "\r\n\r\n" + reply.body;
     if (!reply.hang_up) connection.write(bytes);
   }
 }

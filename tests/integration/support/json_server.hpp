@@ -19,11 +19,13 @@ class JsonServer {
   struct Reply {
     int status = 200;
     std::string body = {};
-    bool hang_up = false;  // ends the connection instead of answering
+    std::string head = {};  // more lines of it, each ending in CRLF
+    bool hang_up = false;   // ends the connection instead of answering
   };
   struct Asked {
     std::string path;
     std::string head;
+    std::string text;
     nlohmann::json body;
   };
   using Answer = std::function<Reply(const Asked& asked)>;
