@@ -10,6 +10,7 @@ database file:
   - every grant that was acknowledged is there, and none that was not asked for;
   - every payment whose money moved is credited once, and no other; each that a client saw credited has moved;
   - no hold is left, and balance = grants + top-ups - charges to the nano-dollar;
+  - every top-up was told to its account's webhook, in order, by one webhook-id however often, and no other was;
   - every charge earned the owner of the node that served it its share, once, and nothing else did; where a stream was
     carried on by another node, both owners earned, and not more than was charged;
   - `turnpike ledger check` finds no fault.
@@ -18,6 +19,7 @@ An answer counts as completed when all of its body arrived, or the stream's [DON
 import argparse
 import base64
 import hashlib
+import hmac
 import http.client
 import http.server
 import json
@@ -165,6 +167,54 @@ class Facilitator:
                     if payer == account.wallet}
 
 
+class Receiver:
+    """The webhooks of all accounts, each at a path of its own. It notes what it is sent before it answers, so that a kill
+    can come in between."""
+
+    def __init__(self, seed):
+        self.told = {}  # path -> [(webhook-id, transaction)]
+        self.secrets = {}  # path -> secret
+        self.faults = []
+        self.random = random.Random(seed)
+        self.lock = threading.Lock()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):  # pylint: disable=invalid-name
+                receiver.take(self)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def url(self, path):
+        return f"http://127.0.0.1:{self.server.server_port}{path}"
+
+    def take(self, handler):
+        body = handler.rfile.read(int(handler.headers["Content-Length"]))
+        name = handler.headers["webhook-id"]
+        text = f"{name}.{handler.headers['webhook-timestamp']}.".encode() + body
+        with self.lock:
+            digest = hmac.new(self.secrets[handler.path], text, hashlib.sha256).digest()
+            if handler.headers["webhook-signature"] != "v1," + base64.b64encode(digest).decode():
+                self.faults.append(f"{name} is not signed by its secret")
+            self.told.setdefault(handler.path, []).append((name, json.loads(body)["data"]["txHash"]))
+            pause = self.random.choice([0, 0, 0.01])
+        time.sleep(pause)
+        try:
+            handler.send_response(204)
+            handler.end_headers()
+        except OSError:
+            pass  # the gateway was killed
+
+    def told_at(self, path):
+        with self.lock:
+            return list(self.told.get(path, []))
+
+
 class Gateway:
     """The gateway as a child that can be killed and started again on the same data."""
 
@@ -186,6 +236,7 @@ class Gateway:
             "payments": {"pay_to": PAY_TO, "facilitator": facilitator.url, "first_retry_ms": 20, "max_retry_ms": 200,
                          "networks": [{"name": "base-sepolia", "chain_id": 84532, "asset": ASSET}],
                          "min_usd": "0.01"},
+            "webhooks": {"allow_private_targets": True},
             # Their failures are asked for, and must not keep the other requests from them.
             "scheduler": {"breaker_failures": 1000},
         }
@@ -249,6 +300,16 @@ class Gateway:
         connection = http.client.HTTPConnection(*self.address, timeout=WAIT_SECONDS)
         try:
             connection.request("GET", target, headers={"Authorization": f"Bearer {key}"} if key else {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def post(self, target, key, body):
+        connection = http.client.HTTPConnection(*self.address, timeout=WAIT_SECONDS)
+        try:
+            connection.request("POST", target, json.dumps(body),
+                               {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -420,13 +481,26 @@ def history(gateway, account):
 
 
 def wait_until_settled(gateway):
-    """Until nothing is left of the payments that the crash cut off."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if b"\nturnpike_payments_pending 0\n" in gateway.get("/metrics")[1]:
-            return
-        time.sleep(0.01)  # the pause of a poll with a deadline
-    raise Failed("payments stay unsettled")
+    """Until nothing is left of the payments that the crash cut off, and all of them are told."""
+    for left in (b"turnpike_payments_pending", b"turnpike_webhook_pending"):
+        deadline = time.monotonic() + WAIT_SECONDS
+        while b"\n" + left + b" 0\n" not in gateway.get("/metrics")[1]:
+            expect(time.monotonic() < deadline, f"{left.decode()} does not become 0")
+            time.sleep(0.01)  # the pause of a poll with a deadline
+
+
+def reconcile_told(account, topups, receiver):
+    """`topups`: the account's transactions, oldest first."""
+    expect(not receiver.faults, f"{receiver.faults[:5]}")
+    told = receiver.told_at("/" + account.id)
+    names = {}
+    for name, transaction in told:
+        names.setdefault(transaction, set()).add(name)
+    several = [transaction for transaction, ids in names.items() if len(ids) > 1]
+    expect(not several, f"told by more than one webhook-id: {several[:5]}")
+    missing = set(topups) - set(names)
+    expect(not missing, f"never told: {list(missing)[:5]}")
+    expect(list(names) == topups, "told in another order than they came, or of what never was")
 
 
 def reconcile_topups(account, topups, moved):
@@ -477,7 +551,7 @@ def reconcile_earnings(gateway, owners, charges):
     return shared
 
 
-def reconcile_by_api(gateway, account, moved, all_charges):
+def reconcile_by_api(gateway, account, moved, all_charges, receiver):
     entries = history(gateway, account)
     charges = Counter()
     amounts = {}
@@ -498,6 +572,7 @@ def reconcile_by_api(gateway, account, moved, all_charges):
         else:
             raise Failed(f"an entry of type {entry['type']}")
     reconcile_topups(account, topups, moved)
+    reconcile_told(account, topups[::-1], receiver)
     twice = [job for job, count in charges.items() if count > 1]
     expect(not twice, f"charged more than once: {twice[:5]}")
     for job, wanted in account.completed.items():
@@ -534,7 +609,7 @@ def reconcile_by_file(gateway, folder):
     gateway.command("ledger", "check", "--data-dir", copy)  # fails when the books are wrong
 
 
-def one_round(gateway, folder, accounts, owners, source, facilitator):
+def one_round(gateway, folder, accounts, owners, source, facilitator, receiver):
     """Load, SIGKILL, restart, reconcile. Returns the charges there are, and how many were shared by two nodes. The
     gateway serves before and after."""
     just_completed = threading.Event()
@@ -565,7 +640,7 @@ def one_round(gateway, folder, accounts, owners, source, facilitator):
     wait_until_settled(gateway)
     charges = {}
     for account in accounts:
-        reconcile_by_api(gateway, account, facilitator.moved_by(account), charges)
+        reconcile_by_api(gateway, account, facilitator.moved_by(account), charges, receiver)
     shared = reconcile_earnings(gateway, owners, charges)
     if source.random() < 0.5:
         code = gateway.stop()
@@ -578,13 +653,18 @@ def one_round(gateway, folder, accounts, owners, source, facilitator):
     return len(charges), shared
 
 
-def make_accounts(gateway):
-    """Two that can pay for everything, and one that runs out now and then."""
+def make_accounts(gateway, receiver):
+    """Two that can pay for everything, and one that runs out now and then; each is told of its top-ups."""
     accounts = []
     for credits in ("1000", "1000", "0.2"):
         made = gateway.command("keys", "create", "--credits", credits)
         amount = round(float(credits) * NANOUSD_PER_CREDIT)
-        accounts.append(Account(made["account_id"], made["api_key"], amount, amount))
+        account = Account(made["account_id"], made["api_key"], amount, amount)
+        path = "/" + account.id
+        status, body = gateway.post("/v1/webhooks", account.key, {"url": receiver.url(path), "events": ["credit.topup"]})
+        expect(status == 201, f"a webhook answered {status}: {body!r}")
+        receiver.secrets[path] = base64.b64decode(json.loads(body)["secret"].removeprefix("whsec_"))
+        accounts.append(account)
     return accounts
 
 
@@ -612,19 +692,21 @@ def run(arguments, folder):
     gateway = None
     source = random.Random(arguments.seed)
     facilitator = Facilitator(source.random())
+    receiver = Receiver(source.random())
     try:
         addresses = [node.stdout.readline().split("listening on ")[1].strip() for node in nodes]
         gateway = Gateway(arguments.turnpike, folder, addresses, facilitator)
         gateway.start()
         gateway.wait_until_it_serves()
         owners = make_owners(gateway)
-        accounts = make_accounts(gateway)
+        accounts = make_accounts(gateway, receiver)
         for number in range(1, arguments.rounds + 1):
-            charges, shared = one_round(gateway, folder, accounts, owners, source, facilitator)
+            charges, shared = one_round(gateway, folder, accounts, owners, source, facilitator, receiver)
             completed = sum(len(account.completed) for account in accounts)
             paid = sum(len(account.paid) for account in accounts)
             print(f"round {number}: {completed} answers seen completed so far, {charges} charges ({shared} of two "
-                  f"nodes), {paid} top-ups seen credited, {len(facilitator.moved)} moved, all reconciled", flush=True)
+                  f"nodes), {paid} top-ups seen credited, {len(facilitator.moved)} moved, "
+                  f"{sum(map(len, receiver.told.values()))} times told, all reconciled", flush=True)
         expect(sum(len(account.completed) for account in accounts) >= arguments.rounds, "hardly an answer was completed")
         expect(shared >= arguments.rounds, "hardly a stream was carried on by another node")
         expect(sum(len(account.paid) for account in accounts) >= arguments.rounds, "hardly a payment was credited")
