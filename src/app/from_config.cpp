@@ -192,6 +192,24 @@ api::TopUpLimits top_up_limits(const config::Payments& payments) {
           .max_body_bytes = payments.max_body_bytes};
 }
 
+channel::Rules channel_rules(const config::Config& config) {
+  const auto& limits = config.channel_limits;
+  return {.channels = config.channels,
+          .recent = limits.recent_messages,
+          .max_readers = limits.max_readers,
+          .max_readers_per_account = limits.max_readers_per_account,
+          .retention = limits.retention};
+}
+
+api::ChannelLimits channel_limits(const config::Config& config) {
+  const auto& limits = config.channel_limits;
+  return {.posts_per_minute = limits.posts_per_minute,
+          .max_accounts = limits.max_accounts,
+          .max_characters = limits.max_characters,
+          .max_body_bytes = limits.max_body_bytes,
+          .keep_alive_interval = limits.keep_alive_interval};
+}
+
 webhooks::Rules webhook_rules(const config::Config& config) {
   const auto& from = config.webhooks;
   return {.key_file = (std::filesystem::path(config.data_dir) / "webhooks.key").string(),

@@ -4,9 +4,11 @@
 #include <vector>
 
 #include "turnpike/api/auth_api.hpp"
+#include "turnpike/api/channel_api.hpp"
 #include "turnpike/api/guard.hpp"
 #include "turnpike/api/token_api.hpp"
 #include "turnpike/api/topup_api.hpp"
+#include "turnpike/channel/channels.hpp"
 #include "turnpike/config/config.hpp"
 #include "turnpike/http/limits.hpp"
 #include "turnpike/identity/access_tokens.hpp"
@@ -46,6 +48,8 @@ payments::ChainPlace chain_place(const config::Payments& payments, const std::st
 Result<payments::TopUpRules> top_up_rules(const config::Payments& payments, const std::string& public_url);
 api::TopUpLimits top_up_limits(const config::Payments& payments);
 
+channel::Rules channel_rules(const config::Config& config);
+api::ChannelLimits channel_limits(const config::Config& config);
 webhooks::Rules webhook_rules(const config::Config& config);
 
 std::vector<inference::Model> models_of(const config::Config& config);

@@ -14,6 +14,7 @@
 #include "from_config.hpp"
 #include "turnpike/api/admin_api.hpp"
 #include "turnpike/api/auth_api.hpp"
+#include "turnpike/api/channel_api.hpp"
 #include "turnpike/api/chat_api.hpp"
 #include "turnpike/api/credits_api.hpp"
 #include "turnpike/api/keys_api.hpp"
@@ -25,6 +26,7 @@
 #include "turnpike/api/webhooks_api.hpp"
 #include "turnpike/base/pause.hpp"
 #include "turnpike/base/task_group.hpp"
+#include "turnpike/channel/channels.hpp"
 #include "turnpike/events/subscriptions.hpp"
 #include "turnpike/http/listener.hpp"
 #include "turnpike/http/poster.hpp"
@@ -83,6 +85,8 @@ std::string_view route_name(const http::Request& request) {
                                          "/v1/auth/token",
                                          "/v1/keys",
                                          "/v1/webhooks",
+                                         "/v1/channel",
+                                         "/v1/channel/stream",
                                          "/health",
                                          "/livez",
                                          "/readyz",
@@ -109,6 +113,7 @@ struct Gateway::Parts {
   Result<void> open_money();
   Result<void> open_payments();
   Result<void> open_webhooks();
+  Result<void> open_channels();
   Result<void> open_listeners();
   void add_routes();
   void add_metrics();
@@ -140,6 +145,7 @@ struct Gateway::Parts {
   // Who is told.
   std::unique_ptr<http::Poster> poster;
   std::unique_ptr<webhooks::Webhooks> webhooks;
+  std::unique_ptr<channel::Channels> channels;
   // What is sold, to whom, how much of it.
   inference::Catalogue catalogue;
   api::Tiers tiers;
@@ -166,6 +172,7 @@ struct Gateway::Parts {
   std::optional<api::KeysApi> key_routes;
   std::optional<api::TokenApi> token_routes;
   std::optional<api::WebhooksApi> webhook_routes;
+  std::optional<api::ChannelApi> channel_routes;
   std::optional<api::StatusApi> state;
   std::optional<api::AdminApi> admin;
   http::Router router;
@@ -249,6 +256,13 @@ Result<void> Gateway::Parts::open_webhooks() {
   return {};
 }
 
+Result<void> Gateway::Parts::open_channels() {
+  auto opened = channel::Channels::open(loop.get_executor(), deadlines, tasks, *database, channel_rules(config));
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  channels = *std::move(opened);
+  return {};
+}
+
 void Gateway::Parts::apply(const config::Config& next) {
   catalogue.assign(models_of(next));
   tiers = tiers_of(next);
@@ -284,6 +298,8 @@ void Gateway::Parts::add_routes() {
   token_routes->add_routes(router);
   webhook_routes.emplace(*guard, *webhooks, config.webhooks.max_body_bytes);
   webhook_routes->add_routes(router);
+  channel_routes.emplace(*guard, *channels, clock, channel_limits(config));
+  channel_routes->add_routes(router);
   api::Identity identity{.name = config.network.name, .version = TURNPIKE_VERSION, .dialects = {}};
   for (const auto& dialect : dialects.all()) identity.dialects.push_back(dialect.id);
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
@@ -349,6 +365,10 @@ void Gateway::Parts::add_metrics() {
       count("turnpike_payments_refused_total", "Payments refused", payments.refused);
     }
     add_webhook_metrics(out);
+    const auto readers = channels->stats();
+    gauge("turnpike_channel_readers", "Streams of channels", static_cast<double>(readers.readers));
+    count("turnpike_channel_messages_total", "Messages posted to channels", readers.posted);
+    count("turnpike_channel_readers_cut_total", "Streams of channels that fell behind", readers.cut);
     gauge("turnpike_storage_waiting", "Writes waiting for their commit", static_cast<double>(database->waiting()));
     gauge("turnpike_storage_poisoned", "1 after a commit failed", ledger->poisoned() ? 1 : 0);
     const auto line = scheduler.stats();
@@ -448,6 +468,7 @@ Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::C
     return fail(Fault::internal_error, faults.front());
   }
   if (auto opened = parts->open_webhooks(); !opened) return std::unexpected(std::move(opened.error()));
+  if (auto opened = parts->open_channels(); !opened) return std::unexpected(std::move(opened.error()));
   parts->apply(parts->config);
   parts->add_routes();
   parts->add_metrics();
@@ -463,6 +484,7 @@ void Gateway::start() {
   parts_->tasks.spawn("hold journal", parts_->journal_holds(stop));
   if (parts_->top_up) parts_->top_up->start();
   parts_->webhooks->start();
+  parts_->channels->start();
   parts_->tasks.spawn("key use journal", parts_->journal_key_use(stop));
   // Tools on this machine find a gateway with port 0 here.
   write_whole(fs::path(parts_->config.data_dir) / "listening.json",
@@ -510,6 +532,7 @@ awaitable<void> Gateway::drain() {
   parts.draining = true;
   spdlog::info("draining: {} requests are running", parts.listener->stats().requests_running);
   parts.listener->drain();
+  parts.channels->stop();  // streams have no end of their own
   {
     Deadline limit(
         parts.deadlines, [](void* listener) { static_cast<http::Listener*>(listener)->close_all(); },

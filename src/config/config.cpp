@@ -314,6 +314,18 @@ std::optional<Payments> read_payments(const Json& from, Report& report) {
   return payments;
 }
 
+ChannelLimits read_channel_limits(const Json& from) {
+  return {.posts_per_minute = count(from, "posts_per_minute"),
+          .max_accounts = count(from, "max_accounts"),
+          .max_characters = count(from, "max_characters"),
+          .max_body_bytes = count(from, "max_body_bytes"),
+          .retention = std::chrono::seconds(count(from, "retention_secs")),
+          .recent_messages = count(from, "recent_messages"),
+          .max_readers = count(from, "max_readers"),
+          .max_readers_per_account = count(from, "max_readers_per_account"),
+          .keep_alive_interval = millis(from, "keep_alive_interval_ms")};
+}
+
 Webhooks read_webhooks(const Json& from, Report& report) {
   Webhooks webhooks{.allow_private_targets = from.at("allow_private_targets").get<bool>(),
                     .ca_file = text(from, "ca_file"),
@@ -391,6 +403,7 @@ Config read(const Json& from, const Json& written, Report& report) {
   config.tiers = read_tiers(from.at("tiers"), written);
   config.payments = read_payments(from.at("payments"), report);
   config.channels = from.at("channels").get<std::vector<std::string>>();
+  config.channel_limits = read_channel_limits(from.at("channel_limits"));
   config.webhooks = read_webhooks(from.at("webhooks"), report);
   return config;
 }
@@ -605,6 +618,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/log/format", now.log.format == next.log.format);
   same("/payments", now.payments == next.payments);
   same("/channels", now.channels == next.channels);
+  same("/channel_limits", now.channel_limits == next.channel_limits);
   same("/webhooks", now.webhooks == next.webhooks);
   return report.take();
 }

@@ -252,6 +252,19 @@ struct Log {
   bool operator==(const Log&) const = default;
 };
 
+struct ChannelLimits {
+  std::uint64_t posts_per_minute = 0;
+  std::size_t max_accounts = 0;
+  std::size_t max_characters = 0;
+  std::size_t max_body_bytes = 0;
+  std::chrono::seconds retention{};  // retention_secs
+  std::size_t recent_messages = 0;
+  std::size_t max_readers = 0;
+  std::size_t max_readers_per_account = 0;
+  Milliseconds keep_alive_interval{};
+  bool operator==(const ChannelLimits&) const = default;
+};
+
 struct Webhooks {
   bool allow_private_targets = false;
   std::string ca_file = {};  // empty: the system's
@@ -291,6 +304,7 @@ struct Config {
   std::vector<Tier> tiers = {};  // the five built-in ones, as the file changed them, and its own
   std::optional<Payments> payments = {};
   std::vector<std::string> channels = {};
+  ChannelLimits channel_limits = {};
   Webhooks webhooks = {};
   bool operator==(const Config&) const = default;
 };
