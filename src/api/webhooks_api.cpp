@@ -155,6 +155,10 @@ awaitable<http::Response> WebhooksApi::answer(const http::Request& request, iden
                                               Work work) {
   const auto caller = guard_.identify(request, scope);
   if (!caller) co_return guard_.refuse(&request, caller.error());
+  if (scope == identity::Scope::keys_manage) {
+    const auto verdict = changes_.admit(std::to_string(caller->account), clock_.now());
+    if (!verdict.allowed) co_return guard_.refuse(&request, limits::too_many(verdict));
+  }
   const auto result = co_await (this->*work)(*caller, request);
   if (!result) co_return guard_.refuse(&request, result.error());
   http::Response response;

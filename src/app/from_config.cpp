@@ -210,6 +210,12 @@ api::ChannelLimits channel_limits(const config::Config& config) {
           .keep_alive_interval = limits.keep_alive_interval};
 }
 
+api::WebhookLimits webhook_limits(const config::Config& config) {
+  return {.max_body_bytes = config.webhooks.max_body_bytes,
+          .changes_per_minute = config.webhooks.changes_per_minute,
+          .max_accounts = config.webhooks.max_accounts};
+}
+
 webhooks::Rules webhook_rules(const config::Config& config) {
   const auto& from = config.webhooks;
   return {.key_file = (std::filesystem::path(config.data_dir) / "webhooks.key").string(),

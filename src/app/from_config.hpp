@@ -8,6 +8,7 @@
 #include "turnpike/api/guard.hpp"
 #include "turnpike/api/token_api.hpp"
 #include "turnpike/api/topup_api.hpp"
+#include "turnpike/api/webhooks_api.hpp"
 #include "turnpike/channel/channels.hpp"
 #include "turnpike/config/config.hpp"
 #include "turnpike/http/limits.hpp"
@@ -50,6 +51,7 @@ api::TopUpLimits top_up_limits(const config::Payments& payments);
 
 channel::Rules channel_rules(const config::Config& config);
 api::ChannelLimits channel_limits(const config::Config& config);
+api::WebhookLimits webhook_limits(const config::Config& config);
 webhooks::Rules webhook_rules(const config::Config& config);
 
 std::vector<inference::Model> models_of(const config::Config& config);

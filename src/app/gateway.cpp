@@ -296,7 +296,7 @@ void Gateway::Parts::add_routes() {
   key_routes->add_routes(router);
   token_routes.emplace(*guard, *keys, *tokens, *ledger, clock, token_limits(config));
   token_routes->add_routes(router);
-  webhook_routes.emplace(*guard, *webhooks, config.webhooks.max_body_bytes);
+  webhook_routes.emplace(*guard, *webhooks, clock, webhook_limits(config));
   webhook_routes->add_routes(router);
   channel_routes.emplace(*guard, *channels, clock, channel_limits(config));
   channel_routes->add_routes(router);

@@ -338,6 +338,8 @@ Webhooks read_webhooks(const Json& from, Report& report) {
                     .max_retry_after = std::chrono::seconds(count(from, "max_retry_after_secs")),
                     .rotation_grace = millis(from, "rotation_grace_ms"),
                     .retention = std::chrono::seconds(count(from, "retention_secs")),
+                    .changes_per_minute = count(from, "changes_per_minute"),
+                    .max_accounts = count(from, "max_accounts"),
                     .max_url_bytes = count(from, "max_url_bytes"),
                     .max_body_bytes = count(from, "max_body_bytes"),
                     .max_answer_bytes = count(from, "max_answer_bytes")};

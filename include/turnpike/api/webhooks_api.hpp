@@ -4,19 +4,32 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 
 #include "turnpike/api/guard.hpp"
+#include "turnpike/base/clock.hpp"
 #include "turnpike/http/router.hpp"
+#include "turnpike/limits/address_limiter.hpp"
 #include "turnpike/webhooks/webhooks.hpp"
 
 namespace turnpike::api {
 
+struct WebhookLimits {
+  std::size_t max_body_bytes = 0;
+  std::uint64_t changes_per_minute = 0;  // of an account: each may make the gateway call somebody
+  std::size_t max_accounts = 0;          // that are remembered for it
+};
+
 // Loop thread only.
 class WebhooksApi {
  public:
-  WebhooksApi(const Guard& guard, webhooks::Webhooks& webhooks, std::size_t max_body_bytes)
-      : guard_(guard), webhooks_(webhooks), max_body_bytes_(max_body_bytes) {}
+  WebhooksApi(const Guard& guard, webhooks::Webhooks& webhooks, const Clock& clock, WebhookLimits limits)
+      : guard_(guard),
+        webhooks_(webhooks),
+        clock_(clock),
+        max_body_bytes_(limits.max_body_bytes),
+        changes_(limits.changes_per_minute, limits.max_accounts) {}
   void add_routes(http::Router& router);
 
   // An endpoint is {object:"webhook", id, url, events, status:"active|disabled", disabled_reason, pending,
@@ -42,6 +55,7 @@ class WebhooksApi {
  private:
   using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
   using Work = Answer (WebhooksApi::*)(const Caller& caller, const http::Request& request);
+  // What only reads, and what changes something: by its scope, and that as often as an account may.
   boost::asio::awaitable<http::Response> answer(const http::Request& request, identity::Scope scope, int status,
                                                 Work work);
   Answer create_for(const Caller& caller, const http::Request& request);
@@ -52,7 +66,9 @@ class WebhooksApi {
   Answer deliveries_for(const Caller& caller, const http::Request& request);
   const Guard& guard_;
   webhooks::Webhooks& webhooks_;
+  const Clock& clock_;
   std::size_t max_body_bytes_;
+  limits::AddressLimiter changes_;  // by account
 };
 
 }  // namespace turnpike::api

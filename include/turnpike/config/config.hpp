@@ -277,6 +277,8 @@ struct Webhooks {
   std::chrono::seconds max_retry_after{};  // max_retry_after_secs
   Milliseconds rotation_grace{};
   std::chrono::seconds retention{};  // retention_secs
+  std::uint64_t changes_per_minute = 0;
+  std::size_t max_accounts = 0;
   std::size_t max_url_bytes = 0;
   std::size_t max_body_bytes = 0;
   std::size_t max_answer_bytes = 0;

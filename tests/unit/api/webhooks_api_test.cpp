@@ -35,7 +35,8 @@ class WebhooksApiTest : public test::ApiTest {
                                       .rotation_grace = std::chrono::hours(1),
                                       .retention = std::chrono::hours(1)})
                 .value();
-    api = std::make_unique<WebhooksApi>(*guard, *hooks, 1'000);
+    api = std::make_unique<WebhooksApi>(
+        *guard, *hooks, clock, WebhookLimits{.max_body_bytes = 1'000, .changes_per_minute = 20, .max_accounts = 10});
     key = make_key();
   }
   void TearDown() override {
@@ -153,6 +154,16 @@ TEST_F(WebhooksApiTest, a_test_is_queued_and_listed) {
   EXPECT_EQ(listed["next_cursor"], nullptr);
   EXPECT_EQ(param(call(&WebhooksApi::deliveries, key, id, "", "limit=0")), "limit");
   EXPECT_EQ(param(call(&WebhooksApi::deliveries, key, id, "", "cursor=x")), "cursor");
+}
+
+TEST_F(WebhooksApiTest, an_account_makes_the_gateway_call_others_no_oftener_than_it_may) {
+  const auto id = json_of(create(good))["id"].get<std::string>();
+  for (int i = 0; i < 19; ++i) EXPECT_LT(call(&WebhooksApi::test, key, id).status, 410) << i;
+  EXPECT_EQ(call(&WebhooksApi::test, key, id).status, 429);
+  EXPECT_EQ(change(id, {{"status", "active"}}).status, 429);
+  EXPECT_EQ(call(&WebhooksApi::deliveries, key, id).status, 200) << "reading is free";
+  clock.advance(std::chrono::seconds(3));
+  EXPECT_EQ(change(id, {{"status", "active"}}).status, 200);
 }
 
 TEST_F(WebhooksApiTest, what_is_removed_is_not_there) {
