@@ -10,7 +10,8 @@ database file:
   - every grant that was acknowledged is there, and none that was not asked for;
   - every payment whose money moved is credited once, and no other; each that a client saw credited has moved;
   - no hold is left, and balance = grants + top-ups - charges to the nano-dollar;
-  - every top-up was told to its account's webhook, in order, by one webhook-id however often, and no other was;
+  - every top-up, and every charge that took a balance below its threshold, was told to its account's webhook, in order,
+    by one webhook-id however often, and nothing else was;
   - every charge earned the owner of the node that served it its share, once, and nothing else did; where a stream was
     carried on by another node, both owners earned, and not more than was charged;
   - `turnpike ledger check` finds no fault.
@@ -65,6 +66,10 @@ def nanousd(usdc):
     return -amount if negative else amount
 
 
+def number_of(entry):
+    return int(entry["id"].removeprefix("txn_"))
+
+
 def price(usage):
     millionths = (usage["prompt_tokens"] * PROMPT_NANOUSD_PER_MILLION
                   + usage["completion_tokens"] * COMPLETION_NANOUSD_PER_MILLION)
@@ -82,8 +87,17 @@ class Account:
     completed: dict = field(default_factory=dict)  # job id -> nano-dollars; None: whatever it is
     refused: Counter = field(default_factory=Counter)
     paid: set = field(default_factory=set)  # transactions of top-ups that a client saw credited
+    pays: bool = True       # it is topped up
+    low: set = field(default_factory=set)  # jobs that took its balance below its threshold
+    thresholds: list = field(default_factory=list)  # (the newest entry when it was set, nano-dollars)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+
+    def crossed(self, entry):
+        """Whether a charge took the balance below the threshold that was set then."""
+        threshold = next((nanos for since, nanos in reversed(self.thresholds) if since < number_of(entry)), 0)
+        after = nanousd(entry["balance_usdc"])
+        return after < threshold <= after - nanousd(entry["amount_usdc"])
 
     @property
     def wallet(self):
@@ -172,7 +186,7 @@ class Receiver:
     can come in between."""
 
     def __init__(self, seed):
-        self.told = {}  # path -> [(webhook-id, transaction)]
+        self.told = {}  # path -> [(webhook-id, the transaction or job that it is about)]
         self.secrets = {}  # path -> secret
         self.faults = []
         self.random = random.Random(seed)
@@ -201,7 +215,8 @@ class Receiver:
             digest = hmac.new(self.secrets[handler.path], text, hashlib.sha256).digest()
             if handler.headers["webhook-signature"] != "v1," + base64.b64encode(digest).decode():
                 self.faults.append(f"{name} is not signed by its secret")
-            self.told.setdefault(handler.path, []).append((name, json.loads(body)["data"]["txHash"]))
+            data = json.loads(body)["data"]
+            self.told.setdefault(handler.path, []).append((name, data.get("txHash") or data["job_id"]))
             pause = self.random.choice([0, 0, 0.01])
         time.sleep(pause)
         try:
@@ -489,18 +504,18 @@ def wait_until_settled(gateway):
             time.sleep(0.01)  # the pause of a poll with a deadline
 
 
-def reconcile_told(account, topups, receiver):
-    """`topups`: the account's transactions, oldest first."""
+def reconcile_told(account, events, receiver):
+    """`events`: transactions of the account's top-ups and jobs that took it below its threshold, oldest first."""
     expect(not receiver.faults, f"{receiver.faults[:5]}")
     told = receiver.told_at("/" + account.id)
     names = {}
-    for name, transaction in told:
-        names.setdefault(transaction, set()).add(name)
-    several = [transaction for transaction, ids in names.items() if len(ids) > 1]
+    for name, about in told:
+        names.setdefault(about, set()).add(name)
+    several = [about for about, ids in names.items() if len(ids) > 1]
     expect(not several, f"told by more than one webhook-id: {several[:5]}")
-    missing = set(topups) - set(names)
+    missing = set(events) - set(names)
     expect(not missing, f"never told: {list(missing)[:5]}")
-    expect(list(names) == topups, "told in another order than they came, or of what never was")
+    expect(list(names) == events, "told in another order than they came, or of what never was")
 
 
 def reconcile_topups(account, topups, moved):
@@ -556,6 +571,7 @@ def reconcile_by_api(gateway, account, moved, all_charges, receiver):
     charges = Counter()
     amounts = {}
     topups = []
+    events = []
     granted = charged = 0
     for entry in entries:
         amount = nanousd(entry["amount_usdc"])
@@ -564,15 +580,19 @@ def reconcile_by_api(gateway, account, moved, all_charges, receiver):
             amounts[entry["job_id"]] = -amount
             all_charges[entry["id"]] = (-amount, entry["node_id"].split(",") if entry["node_id"] else [])
             charged -= amount
+            if account.crossed(entry):
+                events.append(entry["job_id"])
+                account.low.add(entry["job_id"])
         elif entry["type"] == "grant":
             granted += amount
         elif entry["type"] == "topup":
             expect(amount == moved.get(entry["tx_hash"], 0) * NANOUSD_PER_UNIT, f"a top-up of {amount}: {entry}")
             topups.append(entry["tx_hash"])
+            events.append(entry["tx_hash"])
         else:
             raise Failed(f"an entry of type {entry['type']}")
     reconcile_topups(account, topups, moved)
-    reconcile_told(account, topups[::-1], receiver)
+    reconcile_told(account, events[::-1], receiver)
     twice = [job for job, count in charges.items() if count > 1]
     expect(not twice, f"charged more than once: {twice[:5]}")
     for job, wanted in account.completed.items():
@@ -609,15 +629,28 @@ def reconcile_by_file(gateway, folder):
     gateway.command("ledger", "check", "--data-dir", copy)  # fails when the books are wrong
 
 
+def set_thresholds(gateway, accounts, source):
+    """Just below each balance: the next charges take it there."""
+    for account in accounts:
+        status, body = gateway.get("/v1/credits/history?limit=1", account.key)
+        expect(status == 200, f"history answered {status}: {body!r}")
+        newest = json.loads(body)["data"][0]
+        below = max(0, nanousd(newest["balance_usdc"]) - source.randint(0, 200_000))
+        gateway.command("credits", "alert", "--account", account.id, "--below",
+                        f"{below // NANOUSD_PER_CREDIT}.{below % NANOUSD_PER_CREDIT:07}")
+        account.thresholds.append((number_of(newest), below))
+
+
 def one_round(gateway, folder, accounts, owners, source, facilitator, receiver):
     """Load, SIGKILL, restart, reconcile. Returns the charges there are, and how many were shared by two nodes. The
     gateway serves before and after."""
+    set_thresholds(gateway, accounts, source)
     just_completed = threading.Event()
     just_paid = threading.Event()
     workers = [Client(gateway, account, source.random(), just_completed)
                for account in accounts for _ in range(CLIENTS_PER_ACCOUNT)]
     workers.append(Granter(gateway, accounts, source.random()))
-    workers += [Payer(gateway, account, source.random(), just_paid) for account in accounts]
+    workers += [Payer(gateway, account, source.random(), just_paid) for account in accounts if account.pays]
     for worker in workers:
         worker.start()
     time.sleep(source.uniform(0.02, 0.8))  # the random instant
@@ -654,14 +687,15 @@ def one_round(gateway, folder, accounts, owners, source, facilitator, receiver):
 
 
 def make_accounts(gateway, receiver):
-    """Two that can pay for everything, and one that runs out now and then; each is told of its top-ups."""
+    """Three that can pay for everything, and one that runs out now and then; one is never topped up. Each is told of its
+    top-ups, and when its credits are low."""
     accounts = []
-    for credits in ("1000", "1000", "0.2"):
+    for credits, pays in (("1000", True), ("1000", True), ("1000", False), ("0.2", True)):
         made = gateway.command("keys", "create", "--credits", credits)
         amount = round(float(credits) * NANOUSD_PER_CREDIT)
-        account = Account(made["account_id"], made["api_key"], amount, amount)
+        account = Account(made["account_id"], made["api_key"], amount, amount, pays=pays)
         path = "/" + account.id
-        status, body = gateway.post("/v1/webhooks", account.key, {"url": receiver.url(path), "events": ["credit.topup"]})
+        status, body = gateway.post("/v1/webhooks", account.key, {"url": receiver.url(path), "events": ["credit.topup", "credit.low"]})
         expect(status == 201, f"a webhook answered {status}: {body!r}")
         receiver.secrets[path] = base64.b64decode(json.loads(body)["secret"].removeprefix("whsec_"))
         accounts.append(account)
@@ -708,12 +742,14 @@ def run(arguments, folder):
                   f"nodes), {paid} top-ups seen credited, {len(facilitator.moved)} moved, "
                   f"{sum(map(len, receiver.told.values()))} times told, all reconciled", flush=True)
         expect(sum(len(account.completed) for account in accounts) >= arguments.rounds, "hardly an answer was completed")
+        low = sum(len(account.low) for account in accounts)
+        expect(low >= arguments.rounds, "hardly a balance fell below its threshold")
         expect(shared >= arguments.rounds, "hardly a stream was carried on by another node")
         expect(sum(len(account.paid) for account in accounts) >= arguments.rounds, "hardly a payment was credited")
         refused = sum((account.refused for account in accounts), Counter())
         # No money (402), a node that fails (502), and for a moment after the start no live node (503).
         expect(set(refused) <= {402, 502, 503}, f"refused for other reasons than there were: {dict(refused)}")
-        print(f"requests {sum(account.asked for account in accounts)}, refused {dict(refused)}")
+        print(f"requests {sum(account.asked for account in accounts)}, refused {dict(refused)}, {low} balances told low")
         code = gateway.stop()
         expect(code == 0, f"SIGTERM ended the gateway with {code}")
         gateway.command("ledger", "check")  # fails when the books are wrong

@@ -89,6 +89,24 @@ TEST_F(Webhooks, an_endpoint_gets_what_it_asked_for_signed_by_the_secret_it_was_
   EXPECT_EQ(metric("turnpike_webhook_endpoints"), 1);
 }
 
+TEST_F(Webhooks, low_credits_are_told_once_for_each_time_that_a_charge_takes_them_there) {
+  add_node();
+  config["models"][0]["pricing"] = {{"per_request_usd", "0.01"}};
+  config["ledger"] = {{"low_threshold_usd", "0.05"}};
+  start_gateway();
+  key = create_key("6");
+  create(server.url(), {"credit.low"});
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(ask(key, chat("hello")).status, 200);
+  ASSERT_TRUE(eventually([&] { return server.count("/") == 1; }));
+  const auto told = server.asked()[0].body;
+  EXPECT_EQ(told["type"], "credit.low");
+  EXPECT_EQ(told["data"], (json{{"threshold_usdc", "0.05"},
+                                {"balance", 4},
+                                {"balance_usdc", "0.04"},
+                                {"job_id", charges(key)[2]["job_id"]}}));
+  EXPECT_EQ(metric("turnpike_low_credits_total"), 1);
+}
+
 TEST_F(Webhooks, an_endpoint_that_hangs_delays_no_other) {
   JsonServer slow([](const Asked&) { return Reply{.status = 204}; });
   slow.hold();
