@@ -227,6 +227,22 @@ TEST_F(Earnings, are_none_in_an_entry_of_the_journal_of_an_older_version_which_i
   EXPECT_EQ(found.network.nanousd(), 1'000 - 10'000);
 }
 
+TEST_F(Earnings, are_not_even_mentioned_in_the_record_of_an_entry_that_has_none) {
+  NewEntry entry;
+  entry.id = 2;
+  entry.account = 1;
+  entry.amount = Money::nanousd(-1'000);
+  entry.basis = Basis::node_usage;
+  entry.tokens = {.prompt = 12, .completion = 8};
+  entry.created_at = WallTime(std::chrono::microseconds(1'000'000));
+  entry.job_id = "job_old";
+  entry.model = "m-1";
+  entry.node_id = "node-1";
+  std::string record;
+  write_record(record, entry);
+  EXPECT_EQ(record, old_record(2, 1, EntryType::charge, -1'000, "job_old"));
+}
+
 TEST_F(Earnings, in_a_record_of_a_version_to_come_are_refused_by_name) {
   std::string record = old_record(1, 1, EntryType::charge, -1, "job_1");
   record[0] = '\x7f';

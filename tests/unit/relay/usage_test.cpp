@@ -103,6 +103,7 @@ TEST(Attribute, sums_to_what_was_used_where_the_bound_is_below_the_chunks) {
     EXPECT_EQ(parts[0].completion_tokens + parts[1].completion_tokens + parts[2].completion_tokens, used);
     EXPECT_LE(parts[0].completion_tokens, 3U);
     EXPECT_LE(parts[1].completion_tokens, 4U);
+    EXPECT_LE(parts[2].completion_tokens, used);
   }
   attribute({.prompt_tokens = 1}, {});
 }
