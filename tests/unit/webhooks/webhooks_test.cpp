@@ -306,6 +306,20 @@ TEST_F(WebhooksTest, an_endpoint_that_hangs_delays_no_other) {
   run_until([&] { return std::ranges::count(sent, "slow.example", &Sent::host) == 5; });
 }
 
+TEST_F(WebhooksTest, a_test_in_mid_delivery_waits_for_its_end) {
+  const auto hook = create(1, "a.example");
+  held.insert("a.example");
+  raise_and_wait(1, 1);
+  run_until([&] { return sent.size() == 1; });
+  EXPECT_TRUE(loop.run(hooks->test(1, hook.endpoint.id)));
+  EXPECT_TRUE(loop.run(hooks->change(1, hook.endpoint.id, {.active = true})));
+  settle();
+  EXPECT_EQ(sent.size(), 1U);
+  held.clear();
+  let_go();
+  wait_until_sent(2);
+}
+
 TEST_F(WebhooksTest, no_more_are_under_way_than_may_be) {
   rules.max_concurrent = 2;
   stop();
@@ -376,12 +390,25 @@ TEST_F(WebhooksTest, a_crash_between_the_delivery_and_its_record_delivers_again_
   wait_until_sent(2);
   EXPECT_EQ(sent[1].id(), sent[0].id());
   EXPECT_EQ(newest(hook).state, "delivered");
-  EXPECT_EQ(newest(hook).attempts, 1U) << "an attempt that the end cut short is none";
   crash();
   settle();
   advance(kGather);
   settle();
   EXPECT_EQ(sent.size(), 2U) << "what is recorded is not sent again";
+}
+
+TEST_F(WebhooksTest, an_attempt_that_a_stop_cuts_short_is_none) {
+  held.insert("a.example");
+  const auto hook = create(1, "a.example");
+  raise_and_wait(1);
+  run_until([&] { return sent.size() == 1; });
+  stop();
+  start();
+  EXPECT_EQ(newest(hook).attempts, 0U);
+  held.clear();
+  advance(kGather);
+  wait_until_sent(2);
+  EXPECT_EQ(newest(hook).attempts, 1U);
 }
 
 TEST_F(WebhooksTest, a_pause_goes_on_over_a_restart) {
