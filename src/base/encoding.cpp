@@ -2,11 +2,15 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#ifdef __x86_64__
+#include <nmmintrin.h>
+#endif
 
 #include <algorithm>
 #include <boost/crc.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstring>
 #include <stdexcept>
 
 namespace turnpike {
@@ -87,6 +91,20 @@ std::optional<std::chrono::minutes> take_offset(std::string_view& text) {
   return *sign == '+' ? ahead : -ahead;
 }
 
+#ifdef __x86_64__
+[[gnu::target("sse4.2")]] std::uint32_t crc32c_in_hardware(std::string_view bytes) {
+  std::uint64_t crc = 0xFFFFFFFF;
+  for (; bytes.size() >= sizeof crc; bytes.remove_prefix(sizeof crc)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), sizeof word);
+    crc = _mm_crc32_u64(crc, word);
+  }
+  auto rest = static_cast<std::uint32_t>(crc);
+  for (const char byte : bytes) rest = _mm_crc32_u8(rest, static_cast<unsigned char>(byte));
+  return ~rest;
+}
+#endif
+
 }  // namespace
 
 Sha256 sha256(std::string_view bytes) {
@@ -120,10 +138,18 @@ Sha512 sha512(std::string_view bytes) {
   return digest;
 }
 
-std::uint32_t crc32c(std::string_view bytes) {
+std::uint32_t crc32c_portable(std::string_view bytes) {
   boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
   crc.process_bytes(bytes.data(), bytes.size());
   return crc.checksum();
+}
+
+std::uint32_t crc32c(std::string_view bytes) {
+#ifdef __x86_64__
+  static const bool in_hardware = __builtin_cpu_supports("sse4.2") != 0;
+  if (in_hardware) return crc32c_in_hardware(bytes);
+#endif
+  return crc32c_portable(bytes);
 }
 
 std::string to_hex(std::string_view bytes) {

@@ -30,8 +30,11 @@ using Sha512 = std::array<std::uint8_t, 64>;
 [[nodiscard]] std::string to_base58(std::string_view bytes);
 [[nodiscard]] std::optional<std::string> from_base58(std::string_view text);
 
-// CRC-32C (RFC 3720, appendix B.4): tells what was changed by mistake, not by intent.
+// CRC-32C (RFC 3720, appendix B.4), by the processor's own instruction where it has one: tells what was changed by
+// mistake, not by intent.
 [[nodiscard]] std::uint32_t crc32c(std::string_view bytes);
+// The same on any processor.
+[[nodiscard]] std::uint32_t crc32c_portable(std::string_view bytes);
 
 // True when both are equal; takes the same time wherever they differ.
 [[nodiscard]] bool equal_in_constant_time(std::string_view a, std::string_view b);

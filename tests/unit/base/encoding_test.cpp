@@ -120,5 +120,23 @@ TEST(Random, base62_uses_every_character_and_no_other) {
   EXPECT_EQ(seen, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
 }
 
+// RFC 3720, appendix B.4.
+TEST(Crc32c, gives_the_sums_of_its_published_vectors) {
+  std::string rising(32, '\0');
+  for (std::size_t i = 0; i < rising.size(); ++i) rising[i] = static_cast<char>(i);
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8A9136AAU);
+  EXPECT_EQ(crc32c(std::string(32, '\xFF')), 0x62A8AB43U);
+  EXPECT_EQ(crc32c(rising), 0x46DD794EU);
+  EXPECT_EQ(crc32c(std::string(rising.rbegin(), rising.rend())), 0x113FDB5CU);
+}
+
+TEST(Crc32c, is_the_same_on_any_processor) {
+  std::string bytes;
+  for (unsigned i = 0; i < 300; ++i) {
+    EXPECT_EQ(crc32c(bytes), crc32c_portable(bytes)) << "of " << bytes.size() << " bytes";
+    bytes += static_cast<char>(i * 37 % 251);
+  }
+}
+
 }  // namespace
 }  // namespace turnpike
