@@ -54,8 +54,34 @@ std::size_t BodyDecoder::need_more(std::string_view bytes) {
   return bytes.size() > max_line_bytes_ ? fail() : 0;
 }
 
+// The line as nearly every node writes it: a few digits, no extension. 0: it may be anything else.
+std::size_t BodyDecoder::read_plain_size(std::string_view bytes) {
+  constexpr std::size_t kMostDigits = 8;
+  constexpr std::size_t kMostBytes = kMostDigits + 4;
+  if (bytes.size() < kMostBytes || max_line_bytes_ < kMostBytes) return 0;
+  const auto line_ends_at = [bytes](std::size_t at) { return bytes[at] == '\r' && bytes[at + 1] == '\n'; };
+  const std::size_t digits_at = phase_ == Phase::next_size ? 2 : 0;
+  if (digits_at > 0 && !line_ends_at(0)) return 0;
+  auto at = digits_at;
+  std::uint64_t size = 0;
+  for (; at < digits_at + kMostDigits; ++at) {
+    const auto digit = kHex[static_cast<unsigned char>(bytes[at])];
+    if (digit > 15) break;
+    size = size << 4U | digit;
+  }
+  if (at == digits_at || !line_ends_at(at)) return 0;
+  begin_chunk(size);
+  return at + 2;
+}
+
+void BodyDecoder::begin_chunk(std::uint64_t size) {
+  left_ = size;
+  phase_ = size > 0 ? Phase::data : Phase::trailers;
+}
+
 // `chunk-size [ chunk-ext ] CRLF`, after the first chunk behind the CRLF that ends the one before.
 std::size_t BodyDecoder::read_size(std::string_view bytes) {
+  if (const auto plain = read_plain_size(bytes); plain > 0) return plain;
   std::size_t at = 0;
   if (phase_ == Phase::next_size) {
     const auto before = bytes.substr(0, kLineEnd.size());
@@ -84,8 +110,7 @@ std::size_t BodyDecoder::read_size(std::string_view bytes) {
   if (line_end.size() < kLineEnd.size()) return need_more(bytes);
   at += kLineEnd.size();
   if (at > max_line_bytes_) return fail();
-  left_ = size;
-  phase_ = size > 0 ? Phase::data : Phase::trailers;
+  begin_chunk(size);
   return at;
 }
 

@@ -88,12 +88,25 @@ TEST(BodyDecoder, refuses_chunks_that_are_malformed) {
   for (const std::string_view wire :
        {"\r\n", "x\r\n", "-1\r\n", "0x5\r\n", " 5\r\n", "5\nhello", "5\r5", "5 \nhello", "5;a\nhello\r\n",
         "5\r\nhellox", "5\r\nhello\n", "5\r\nhello\rx", "5\r\nhello\r\nx", "10000000000000000\r\n", "5g\r\n"}) {
+    for (const std::string_view behind : {"", "0123456789\r\n0123456789"}) {
+      Incoming incoming(BodyDecoder::of_chunks(kMostLine));
+      incoming.append(std::string(wire).append(behind));
+      EXPECT_TRUE(incoming.decoder.broken()) << wire;
+      incoming.append("5\r\nhello\r\n0\r\n\r\n");
+      EXPECT_TRUE(incoming.decoder.broken()) << wire;
+      EXPECT_FALSE(incoming.decoder.done()) << wire;
+    }
+  }
+}
+
+TEST(BodyDecoder, reads_sizes_of_any_number_of_digits) {
+  const std::string data(300, 'x');
+  for (std::size_t digits = 3; digits <= 20; ++digits) {
+    const std::string size = std::string(digits - 3, '0') + "12c";
     Incoming incoming(BodyDecoder::of_chunks(kMostLine));
-    incoming.append(wire);
-    EXPECT_TRUE(incoming.decoder.broken()) << wire;
-    incoming.append("5\r\nhello\r\n0\r\n\r\n");
-    EXPECT_TRUE(incoming.decoder.broken()) << wire;
-    EXPECT_FALSE(incoming.decoder.done()) << wire;
+    incoming.append(size + "\r\n" + data + "\r\n" + size + "\r\n" + data + "\r\n0\r\n\r\n");
+    EXPECT_TRUE(incoming.decoder.done()) << digits;
+    EXPECT_EQ(incoming.body(), data + data) << digits;
   }
 }
 
