@@ -530,8 +530,9 @@ awaitable<void> Gateway::drain() {
   auto& parts = *parts_;
   if (parts.draining) co_return;
   parts.draining = true;
-  spdlog::info("draining: {} requests are running", parts.listener->stats().requests_running);
+  // Closed before it is said: whoever reads the line finds nobody listening.
   parts.listener->drain();
+  spdlog::info("draining: {} requests are running", parts.listener->stats().requests_running);
   parts.channels->stop();  // streams have no end of their own
   {
     Deadline limit(
