@@ -76,6 +76,7 @@ class Attempt {
 
   [[nodiscard]] const scheduler::Node& node() const { return *node_; }
   [[nodiscard]] const scheduler::Payee& payee() const { return payee_; }
+  [[nodiscard]] ChunkShapes& shapes() const { return peer_.shapes(); }
   // For the log and the client's error: never a key, a prompt or an answer.
   [[nodiscard]] const std::string& what() const { return what_; }
   [[nodiscard]] const std::string& blame() const { return blame_; }

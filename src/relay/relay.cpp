@@ -295,13 +295,19 @@ Failure StreamRun::take_event(Attempt& attempt, std::string_view data) {
   return Failure::none;
 }
 
-// Takes the events at the head of `stream` that differ from the last one in nothing but their text. Their bytes.
+// Takes the events at the head of `stream` that are like others before them. Their bytes.
 std::size_t StreamRun::take_alike(std::string_view stream) {
   std::string_view rest = stream;
-  while (rewriter_.append_alike(out_, rest, relay_.limits_.max_event_bytes)) {
-    account_text(rewriter_.text(), rewriter_.text().size());
+  const auto most = relay_.limits_.max_event_bytes;
+  while (true) {
+    if (rewriter_.append_alike(out_, rest, most)) {
+      account_text(rewriter_.text(), rewriter_.text().size());
+    } else if (rewriter_.append_known(out_, rest, most)) {
+      account();
+    } else {
+      return stream.size() - rest.size();
+    }
   }
-  return stream.size() - rest.size();
 }
 
 Failure StreamRun::take_events(Attempt& attempt, SseSplitter& splitter, std::string_view stream) {
@@ -348,6 +354,7 @@ awaitable<Failure> StreamRun::serve(Attempt& attempt) {
   if (!end_.began) sink_.served_by(attempt.node());
   end_.parts.push_back({.node_id = attempt.node().id(), .payee = attempt.payee()});
   const auto before = end_.seen.text_events;
+  rewriter_.use(attempt.shapes());
   failure = co_await follow(attempt);
   end_.parts.back().text_events = end_.seen.text_events - before;
   if (failure != Failure::none && end_.parts.back().text_events == 0) end_.parts.pop_back();

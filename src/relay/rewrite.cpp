@@ -20,17 +20,6 @@ bool has_members(std::string_view json, std::size_t begin, std::size_t end) {
   return json.substr(begin + 1, end - begin - 1).find_first_not_of(" \t\r\n") != std::string_view::npos;
 }
 
-// Text of these alone is whole and well-formed by itself; any other is read in full.
-constexpr auto kPlain = [] {
-  std::array<bool, 256> plain{};
-  for (std::size_t c = 0x20; c < 0x80; ++c) plain.at(c) = c != '"' && c != '\\';
-  return plain;
-}();
-
-bool is_plain(char c) {
-  return kPlain[static_cast<unsigned char>(c)];
-}
-
 }  // namespace
 
 scan::Span whole(std::string_view json, scan::Span container) {
@@ -158,11 +147,20 @@ ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view dat
     // White space between members; in an event it would end a line of data.
     std::replace_if(
         out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
-  } else if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
-    learn(data, std::string_view(out).substr(from));
+  } else {
+    if (shapes_ != nullptr && is_worth_keeping()) shapes_->learn(data, scan_, model_json_);
+    if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
+      learn(data, std::string_view(out).substr(from));
+    }
   }
+  begun_ = true;
   out.append("\n\n");
   return Kind::chunk;
+}
+
+// The chunks that every stream has one of: the first, the first with text, the last.
+bool ChunkRewriter::is_worth_keeping() const {
+  return !begun_ || (!text_.empty() && head_.empty()) || scan_.finished_choices > 0;
 }
 
 void ChunkRewriter::learn(std::string_view data, std::string_view written) {
@@ -195,6 +193,28 @@ bool ChunkRewriter::append_alike(std::string& out, std::string_view& stream, std
     std::ranges::copy(new_tail_, to);
     return bytes;
   });
+  return true;
+}
+
+bool ChunkRewriter::append_known(std::string& out, std::string_view& stream, std::size_t max_event_bytes) {
+  // What append_alike() refused for its text is not known either.
+  if (shapes_ == nullptr || (!head_.empty() && stream.starts_with(head_))) return false;
+  const auto from = out.size();
+  const auto match =
+      shapes_->append(out, stream, max_event_bytes, {.id_json = id_json_, .model_json = model_json_}, expected_);
+  if (!match) return false;
+  begun_ = true;
+  scan_ = match->scan;
+  const auto event = stream.substr(0, match->bytes);
+  stream.remove_prefix(match->bytes);
+  text_ = event.substr(match->text_at, match->text_size);
+  if (!text_.empty() && scan_.finished_choices == 0) {
+    const auto written = std::string_view(out).substr(from);
+    head_.assign(event.substr(0, match->text_at));
+    tail_.assign(event.substr(match->text_at + text_.size()));
+    new_head_.assign(written.substr(0, match->written_text_at));
+    new_tail_.assign(written.substr(match->written_text_at + text_.size()));
+  }
   return true;
 }
 

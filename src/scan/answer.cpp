@@ -174,10 +174,14 @@ bool AnswerWalk::member(string_view key, od::value value) {
   od::json_type type{};
   if (value.type().get(type)) return false;
   const bool scalar = type != od::json_type::object && type != od::json_type::array;
-  if (key == "id" || key == "model") {
+  auto* const place = key == "id"        ? &scan_.id
+                      : key == "model"   ? &scan_.model
+                      : key == "created" ? &scan_.created
+                                         : nullptr;
+  if (place != nullptr) {
     if (!scalar) return walk(value, 1);
     const auto token = token_of(value);
-    (key == "id" ? scan_.id : scan_.model) = span_of(token);
+    *place = span_of(token);
     return is_scalar(token);
   }
   if (key == "error") {

@@ -16,6 +16,7 @@
 #include "turnpike/base/signal.hpp"
 #include "turnpike/http/input_buffer.hpp"
 #include "turnpike/http/stream.hpp"
+#include "turnpike/relay/chunk_shapes.hpp"
 #include "turnpike/scheduler/node.hpp"
 
 namespace turnpike::relay {
@@ -84,6 +85,8 @@ class NodePeer {
   // "POST /v1" … the parts of a request head that do not change: up to the path's prefix, and from Host to the key.
   [[nodiscard]] const std::string& path_prefix() const { return path_prefix_; }
   [[nodiscard]] const std::string& head_lines() const { return head_lines_; }
+  // What the chunks of its streams look like.
+  [[nodiscard]] ChunkShapes& shapes() { return shapes_; }
   [[nodiscard]] bool same_place(const scheduler::NodeSpec& spec) const {
     return spec.url == url_ && spec.api_key == key_;
   }
@@ -105,6 +108,7 @@ class NodePeer {
   std::vector<boost::asio::ip::tcp::endpoint> endpoints_;
   std::size_t next_endpoint_ = 0;
   std::vector<ConnectionPtr> idle_;
+  ChunkShapes shapes_;
   std::size_t connections_ = 0;  // alive, idle or not: each refers to this
 };
 

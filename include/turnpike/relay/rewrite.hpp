@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "turnpike/relay/chunk_shapes.hpp"
 #include "turnpike/scan/scan.hpp"
 
 namespace turnpike::relay {
@@ -61,6 +62,12 @@ class ChunkRewriter {
   // The JSON strings, with their quotes, that take the place of the node's; they must outlive this.
   ChunkRewriter(scan::Scanner& scanner, std::string_view id_json, std::string_view model_json, bool hide_usage);
 
+  // What the chunks of the node that answers now look like, to be used and added to; it must outlive this.
+  void use(ChunkShapes& shapes) {
+    shapes_ = &shapes;
+    expected_ = 0;
+  }
+
   enum class Kind : std::uint8_t { chunk, usage_only, error, bad };
   // Appends `data: …` and an empty line to `out` when it is a chunk. `data` has scan::kPadding bytes behind it.
   // What was found is in scan() until the next call.
@@ -69,17 +76,25 @@ class ChunkRewriter {
   // Takes the event at the head of `stream`, and writes it to `out`, if it is like one that append() has read in full
   // but for its text, which is then in text(), and within `max_event_bytes`. False: nothing was done. Faster by far.
   bool append_alike(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
+
+  // The same, if it is like one of an earlier stream but for id, time and text. What full reading would have found is
+  // in scan(), places apart.
+  bool append_known(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
   [[nodiscard]] const scan::AnswerScan& scan() const { return scan_; }
   // The chunk's text as it stands between the quotes; empty when it has none, or more than one.
   [[nodiscard]] std::string_view text() const { return text_; }
 
  private:
   void learn(std::string_view data, std::string_view written);
+  [[nodiscard]] bool is_worth_keeping() const;
 
   scan::Scanner& scanner_;
   std::string_view id_json_;
   std::string_view model_json_;
   bool hide_usage_;
+  ChunkShapes* shapes_ = nullptr;
+  std::size_t expected_ = 0;  // the next chunk's shape
+  bool begun_ = false;
   scan::AnswerScan scan_;
   std::string_view text_;
   std::string head_;      // of the node's events, up to the text

@@ -67,6 +67,7 @@ struct UsageScan {
 struct AnswerScan {
   Span id;
   Span model;
+  Span created;
   Span usage;     // an object, only where it begins; a null one is not found
   Span metadata;  // of an object or array only where it begins
   UsageScan counts;

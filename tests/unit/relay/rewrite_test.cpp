@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <initializer_list>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "common/padded.hpp"
 
@@ -339,6 +341,146 @@ TEST_F(Chunks, with_line_breaks_between_their_members_are_one_event) {
     ASSERT_TRUE(event.ends_with("\n\n"));
     EXPECT_EQ(event.substr(0, event.size() - 2).find_first_of("\r\n"), std::string_view::npos) << out_;
   }
+}
+
+// Chunks as nodes send them, and as they do not.
+class AnyChunk {
+ public:
+  explicit AnyChunk(std::mt19937_64& rng) : rng_(rng) {}
+  std::string one(std::string_view id, std::string_view created) {
+    const std::string members = "\"id\":" + std::string(id) + object_ + ",\"created\":" + std::string(created) + model_;
+    const auto choice = pick({R"({"index":0,"delta":{"content":"TEXT"},"finish_reason":null})",
+                              R"({"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null})",
+                              R"({"index":0,"delta":{},"finish_reason":"stop"})",
+                              R"({"index":0,"delta":{"content":"TEXT"},"finish_reason":"length"})",
+                              R"({"index":0,"delta":{"reasoning_content":"TEXT"}})",
+                              R"({"index":0,"delta":{"content":"a","reasoning_content":"b"}})",
+                              R"({"index":0,"delta":{"tool_calls":[{"function":{"arguments":"TEXT"}}]}})",
+                              R"({"index":0,"delta":{"content":"x"}},{"index":1,"delta":{"content":"TEXT"}})"});
+    auto choices =
+        ",\"choices\":[" + choice + "]" + pick({"", "", R"(,"usage":null)", R"(,"usage":{"prompt_tokens":1})"});
+    if (const auto at = choices.find("TEXT"); at != std::string::npos) {
+      choices.replace(at, 4, pick({"word", " other", "", "\\n", "é", "\\\"", "}", "\"", "\x01"}));
+    }
+    return "{" + members + choices + pick({"}", "}", "}", "} ", "", "}}"});
+  }
+  // One of them; the first as often as all others together.
+  std::string pick(std::initializer_list<const char*> of) {
+    return rng_() % 2 == 0 ? *of.begin() : *(of.begin() + rng_() % of.size());
+  }
+
+ private:
+  std::mt19937_64& rng_;
+  std::string object_ = pick({R"(,"object":"chat.completion.chunk")", ""});
+  std::string model_ = pick({R"(,"model":"n")", R"(,"model":"m")"});
+};
+
+TEST_F(Chunks, like_those_of_an_earlier_stream_are_rewritten_as_they_are_in_full) {
+  std::mt19937_64 rng(7);
+  int known = 0;
+  for (int node = 0; node < 40; ++node) {
+    AnyChunk any(rng);
+    ChunkShapes shapes;
+    for (int round = 0; round < 60; ++round) {
+      auto rewriter = fresh(true);
+      rewriter.use(shapes);
+      const auto id = any.pick({R"("c1")", R"("c2")", R"("a-longer-one")", R"("")", R"("\"")", "7", "1234", R"("é")"});
+      for (int i = 0; i < 6; ++i) {
+        const auto created = any.pick({"1700000000", "1700000001", "1", "0", "01", "-1", "1.5", "null", R"("12")",
+                                       "1234567890123456789012", "1e9", ""});
+        const auto data = any.one(id, created);
+        auto full = fresh(true);
+        const auto kind = append(full, data);
+        const auto full_out = out_;
+        const std::string full_text(full.text());
+        const auto event = "data: " + data + "\n\ndata: next";
+        std::string_view stream = event;
+        out_.clear();
+        if (rewriter.append_known(out_, stream, kMostEventBytes)) {
+          ++known;
+          ASSERT_EQ(kind, Kind::chunk) << data;
+          ASSERT_EQ(stream, "data: next") << data;
+        } else {
+          ASSERT_EQ(out_, "");
+          ASSERT_EQ(append(rewriter, data), kind) << data;
+        }
+        if (kind != Kind::chunk) continue;
+        ASSERT_EQ(out_, full_out) << data;
+        ASSERT_EQ(rewriter.text(), full_text) << data;
+        ASSERT_EQ(rewriter.scan().text_bytes, full.scan().text_bytes) << data;
+        ASSERT_EQ(rewriter.scan().choices, full.scan().choices) << data;
+        ASSERT_EQ(rewriter.scan().finished, full.scan().finished) << data;
+        ASSERT_EQ(rewriter.scan().finished_choices, full.scan().finished_choices) << data;
+        ASSERT_EQ(rewriter.scan().usage.found(), full.scan().usage.found()) << data;
+      }
+    }
+  }
+  EXPECT_GT(known, 1'000);
+}
+
+TEST_F(Chunks, of_a_second_stream_are_known_but_for_its_usage) {
+  ChunkShapes shapes;
+  std::vector<bool> known;
+  for (const std::string id : {"first", "second"}) {
+    auto rewriter = fresh();
+    rewriter.use(shapes);
+    known.clear();
+    for (const std::string choices : {R"({"delta":{"role":"assistant","content":""}})", R"({"delta":{"content":"a"}})",
+                                      R"({"delta":{"content":"b"}})", R"({"delta":{},"finish_reason":"stop"})", ""}) {
+      const auto data = R"({"id":")" + id + R"(","created":17,"model":"n","choices":[)" + choices + "]" +
+                        (choices.empty() ? R"(,"usage":{"prompt_tokens":1}})" : "}");
+      const auto event = "data: " + data + "\n\n";
+      std::string_view stream = event;
+      out_.clear();
+      known.push_back(rewriter.append_alike(out_, stream, kMostEventBytes) ||
+                      rewriter.append_known(out_, stream, kMostEventBytes));
+      if (!known.back()) append(rewriter, data);
+    }
+  }
+  EXPECT_EQ(known, (std::vector<bool>{true, true, true, true, false}));
+}
+
+TEST_F(Chunks, that_have_not_all_come_are_not_known) {
+  ChunkShapes shapes;
+  const auto event = [](std::string_view id) {
+    return R"({"id":")" + std::string(id) + R"(","created":17,"model":"n","choices":[{"delta":{"content":"word"}}]})";
+  };
+  auto earlier = fresh();
+  earlier.use(shapes);
+  append(earlier, event("first"));
+  auto rewriter = fresh();
+  rewriter.use(shapes);
+  const auto whole = "data: " + event("second") + "\n\n";
+  out_.clear();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    std::string_view stream = std::string_view(whole).substr(0, size);
+    ASSERT_FALSE(rewriter.append_known(out_, stream, kMostEventBytes)) << size;
+    ASSERT_EQ(stream.size(), size);
+    ASSERT_EQ(out_, "");
+  }
+  std::string_view stream = whole;
+  EXPECT_FALSE(rewriter.append_known(out_, stream, whole.size() - 1));
+  EXPECT_TRUE(rewriter.append_known(out_, stream, whole.size()));
+}
+
+TEST_F(Chunks, of_a_node_that_never_repeats_itself_are_not_learned_for_ever) {
+  ChunkShapes shapes;
+  const auto data = [](int i) {
+    return R"({"id":"c","created":17,"model":"n","fingerprint":)" + std::to_string(i) +
+           R"(,"choices":[{"delta":{"content":"word"}}]})";
+  };
+  const auto known = [&](int i) {
+    auto rewriter = fresh();
+    rewriter.use(shapes);
+    const auto event = "data: " + data(i) + "\n\n";
+    std::string_view stream = event;
+    out_.clear();
+    if (rewriter.append_known(out_, stream, kMostEventBytes)) return true;
+    append(rewriter, data(i));
+    return false;
+  };
+  for (int i = 0; i < 1'000; ++i) ASSERT_FALSE(known(i));
+  EXPECT_FALSE(known(999));
 }
 
 }  // namespace

@@ -1,0 +1,148 @@
+#include "turnpike/relay/chunk_shapes.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace turnpike::relay {
+namespace {
+
+constexpr std::size_t kMostShapes = 12;      // three of each of four models
+constexpr std::uint64_t kMostUnproved = 48;  // learned, beyond what was recognised
+constexpr std::size_t kMostDigits = 18;
+constexpr std::size_t kMostShapeBytes = 1024;
+
+constexpr auto kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (std::size_t c = 0x20; c < 0x80; ++c) plain.at(c) = c != '"' && c != '\\';
+  return plain;
+}();
+
+std::string_view plain_at(std::string_view bytes) {
+  std::size_t end = 0;
+  while (end < bytes.size() && is_plain(bytes[end])) ++end;
+  return bytes.substr(0, end);
+}
+
+// A whole number as JSON writes it; empty: there is none.
+std::string_view number_at(std::string_view bytes) {
+  std::size_t end = 0;
+  while (end < bytes.size() && end <= kMostDigits && bytes[end] >= '0' && bytes[end] <= '9') ++end;
+  const bool whole = end == 1 || (end > 1 && end <= kMostDigits && bytes[0] != '0');
+  return bytes.substr(0, whole ? end : 0);
+}
+
+}  // namespace
+
+bool is_plain(char c) {
+  return kPlain[static_cast<unsigned char>(c)];
+}
+
+// The bytes of the event, if it has this shape.
+std::optional<std::size_t> ChunkShapes::fit(const Shape& shape, std::string_view stream, Found& found) {
+  std::string_view rest = stream;
+  found.clear();
+  for (const Part& part : shape.parts) {
+    if (!rest.starts_with(part.theirs)) return std::nullopt;
+    rest.remove_prefix(part.theirs.size());
+    if (part.hole == Hole::none) continue;
+    const auto value = part.hole == Hole::time ? number_at(rest) : plain_at(rest);
+    if (value.empty()) return std::nullopt;
+    found.push_back(value);
+    rest.remove_prefix(value.size());
+  }
+  return stream.size() - rest.size();
+}
+
+ChunkShapes::Match ChunkShapes::write(const Shape& shape, std::string_view stream, const Found& found,
+                                      std::string_view id_json, std::string& out) {
+  Match match{.scan = shape.scan};
+  const auto from = out.size();
+  auto value = found.begin();
+  for (const Part& part : shape.parts) {
+    out.append(part.ours);
+    if (part.hole == Hole::none) continue;
+    if (part.hole == Hole::text) {
+      match.text_at = static_cast<std::size_t>(value->data() - stream.data());
+      match.text_size = match.scan.text_bytes = value->size();
+      match.written_text_at = out.size() - from;
+    }
+    out.append(part.hole == Hole::id ? id_json : *value);
+    ++value;
+  }
+  return match;
+}
+
+std::optional<ChunkShapes::Match> ChunkShapes::append(std::string& out, std::string_view stream,
+                                                      std::size_t max_event_bytes, Names names, std::size_t& expected) {
+  Found found;
+  for (std::size_t i = 0; i < shapes_.size(); ++i) {
+    const std::size_t at = (expected + i) % shapes_.size();
+    const Shape& shape = shapes_[at];
+    if (shape.model_json != names.model_json) continue;
+    const auto bytes = fit(shape, stream, found);
+    if (!bytes || *bytes > max_event_bytes) continue;
+    expected = at + 1;
+    ++recognised_;
+    Match match = write(shape, stream, found, names.id_json, out);
+    match.bytes = *bytes;
+    return match;
+  }
+  return std::nullopt;
+}
+
+void ChunkShapes::learn(std::string_view data, const scan::AnswerScan& scan, std::string_view model_json) {
+  if (learned_ > recognised_ + kMostUnproved || data.size() > kMostShapeBytes || scan.object_end + 1 != data.size()) {
+    return;
+  }
+  const bool known =
+      scan.id.size > 2 && data[scan.id.at] == '"' && scan.model.found() && scan.created.found() && !scan.usage.found();
+  const std::size_t text = scan.content.size > 2 ? scan.content.size - 2 : 0;
+  // Other text (of a tool call, of reasoning) is said once and not again.
+  const bool one_text =
+      scan.text_bytes == (text > 0 ? scan::unescaped_bytes(data.substr(scan.content.at + 1, text)) : 0);
+  if (!known || !one_text || scan.choices != 1) return;
+
+  struct Place {
+    scan::Span span;
+    Hole hole;
+    std::size_t quotes;  // 1: the node's quotes stay with the bytes around
+  };
+  boost::container::static_vector<Place, 4> places{
+      {scan.id, Hole::id, 1}, {scan.created, Hole::time, 0}, {scan.model, Hole::none, 0}};
+  if (text > 0) places.push_back({{scan.content.at + 1, text}, Hole::text, 0});
+  std::ranges::sort(places, {}, [](const Place& place) { return place.span.at; });
+  Shape shape{.parts = {}, .model_json = std::string(model_json), .scan = scan};
+  Part part{.theirs = "data: ", .ours = "data: "};
+  std::size_t copied = 0;
+  for (const auto& [span, hole, quotes] : places) {
+    const auto between = data.substr(copied, span.at - copied);
+    part.theirs.append(between);
+    part.ours.append(between);
+    copied = span.end();
+    if (hole == Hole::none) {
+      part.theirs.append(data.substr(span.at, span.size));
+      part.ours.append(model_json);
+      continue;
+    }
+    part.theirs.append(quotes, '"');
+    part.hole = hole;
+    shape.parts.push_back(std::exchange(part, {}));
+    part.theirs.append(quotes, '"');
+  }
+  part.theirs.append(data.substr(copied)).append("\n\n");
+  part.ours.append(data.substr(copied)).append("\n\n");
+  shape.parts.push_back(std::move(part));
+  auto& kept = shape.scan;
+  kept.id = kept.model = kept.created = kept.metadata = kept.content = {};
+  kept.object_end = kept.text_bytes = 0;
+
+  ++learned_;
+  if (shapes_.size() < kMostShapes) {
+    shapes_.push_back(std::move(shape));
+  } else {
+    shapes_[std::exchange(oldest_, (oldest_ + 1) % kMostShapes)] = std::move(shape);
+  }
+}
+
+}  // namespace turnpike::relay
