@@ -24,6 +24,7 @@ find_package(fmt REQUIRED)
 find_package(prometheus-cpp REQUIRED CONFIG COMPONENTS core)
 find_package(CLI11 REQUIRED)
 find_package(Threads REQUIRED)
+find_package(mimalloc REQUIRED)
 # For wallets alone, and static where there is a choice: docs/decisions/0007-static-wallet-libraries.md.
 find_path(SECP256K1_INCLUDE_DIR secp256k1_recovery.h REQUIRED)
 find_library(SECP256K1_LIBRARY NAMES libsecp256k1.a secp256k1 REQUIRED)
@@ -84,6 +85,13 @@ set(TURNPIKE_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize takes them (add
 if(TURNPIKE_SANITIZE)
   target_compile_options(turnpike_options INTERFACE -fsanitize=${TURNPIKE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(turnpike_options INTERFACE -fsanitize=${TURNPIKE_SANITIZE})
+endif()
+
+# The gateway's memory: docs/decisions/0015-mimalloc.md. Sanitizers have an allocator of their own.
+add_library(turnpike_allocator INTERFACE)
+if(NOT TURNPIKE_SANITIZE)
+  target_compile_definitions(turnpike_allocator INTERFACE TURNPIKE_MIMALLOC)
+  target_link_libraries(turnpike_allocator INTERFACE mimalloc)
 endif()
 
 # turnpike_room(NAME LINKS ...): one static library from src/NAME/*.cpp, known to others as turnpike::NAME.

@@ -2,10 +2,12 @@
 #include "turnpike/app/serve.hpp"
 
 #include <link.h>
-#include <malloc.h>
 #include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef TURNPIKE_MIMALLOC
+#include <mimalloc.h>
+#endif
 
 #include <bit>
 #include <boost/asio/signal_set.hpp>
@@ -78,7 +80,9 @@ int forget_code(dl_phdr_info* object, std::size_t /*size*/, void* /*data*/) {
 
 // What only the start needed: the heap of reading configuration and ledger, and the code that ran once.
 void give_back_memory() {
-  ::malloc_trim(0);
+#ifdef TURNPIKE_MIMALLOC
+  mi_collect(true);
+#endif
   ::dl_iterate_phdr(forget_code, nullptr);
 }
 
