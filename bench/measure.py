@@ -12,6 +12,7 @@ import platform
 import resource
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -40,8 +41,8 @@ class Sum:
     """The rounds of one case on one target."""
     requests: int = 0
     seconds: float = 0.0
-    cpu_seconds: float = 0.0
     errors: int = 0
+    cpu_us: list = field(default_factory=list)  # a request, by round
     p50_us: list = field(default_factory=list)
     p99_us: list = field(default_factory=list)
 
@@ -239,20 +240,25 @@ def print_memory(targets, streams, build):
         print(f"{target.name:<12}{before / 1024:>10.1f}{held:>22}{(after - before) / streams:>14.1f}", flush=True)
 
 
+def quartiles(values):
+    return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+
+
 def print_table(sums, targets):
     print(f"\n{'case':<24}{'conns':>6}  {'target':<10}{'req/s':>9}{'p50 us':>9}{'p99 us':>9}{'CPU us/req':>12}"
-          f"{'x nginx':>9}{'errors':>8}")
-    median = lambda values: sorted(values)[len(values) // 2]
+          f"{'x nginx':>18}{'errors':>8}")
     for title, connections in dict.fromkeys((title, connections) for title, connections, _ in sums):
-        def cost(name):
-            one = sums.get((title, connections, name))
-            return one.cpu_seconds / one.requests * 1e6 if one and one.requests else None
+        base = sums.get((title, connections, "nginx"))
         for target in targets:
             one = sums[(title, connections, target.name)]
-            cpu, base = cost(target.name), cost("nginx")
-            ratio = f"{cpu / base:.2f}" if cpu and base and target.name != "direct" else "-"
-            print(f"{title:<24}{connections:>6}  {target.name:<10}{one.requests / one.seconds:>9.0f}"
-                  f"{median(one.p50_us):>9}{median(one.p99_us):>9}{cpu or 0:>12.1f}{ratio:>9}{one.errors:>8}")
+            ratio = "-"
+            if base and target.name != "direct":
+                # Round by round: a machine that is slower for a while is slower for both.
+                low, middle, high = quartiles([cpu / other for cpu, other in zip(one.cpu_us, base.cpu_us)])
+                ratio = f"{middle:.2f}" if one is base else f"{middle:.2f} ({low:.2f}-{high:.2f})"
+            p50, p99, cpu = (statistics.median(values) for values in (one.p50_us, one.p99_us, one.cpu_us))
+            print(f"{title:<24}{connections:>6}  {target.name:<10}{one.requests / one.seconds:>9.0f}{p50:>9.0f}{p99:>9.0f}"
+                  f"{cpu:>12.1f}{ratio:>18}{one.errors:>8}")
 
 
 def measure(arguments, folder, processes):
@@ -265,7 +271,8 @@ def measure(arguments, folder, processes):
         targets.append(start_turnpike(processes, folder, node, arguments.build))
     print(f"{datetime.date.today()}: {machine()}")
     print(f"runs of {arguments.seconds} s, {arguments.rounds} rounds, in turn; CPU is user + system of the process named "
-          f"(direct: the node itself)", flush=True)
+          f"(direct: the node itself), the median of the rounds; x nginx is the median of each round's ratio (and its middle "
+          f"half)", flush=True)
     print_memory([target for target in targets if target.name != "direct"], arguments.streams, arguments.build)
     sums = {}
     for _ in range(arguments.rounds):
@@ -276,7 +283,7 @@ def measure(arguments, folder, processes):
                     one = sums.setdefault((title, connections, target.name), Sum())
                     one.requests += result["streams"]
                     one.seconds += result["seconds"]
-                    one.cpu_seconds += cpu
+                    one.cpu_us.append(cpu / result["streams"] * 1e6)
                     one.errors += result["errors"]
                     one.p50_us.append(result["p50_us"])
                     one.p99_us.append(result["p99_us"])
@@ -287,8 +294,8 @@ def measure(arguments, folder, processes):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True)
-    parser.add_argument("--seconds", type=int, default=4, help="of one run")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=1, help="of one run")
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--streams", type=int, default=2000, help="held open for the memory table")
     parser.add_argument("--only", default="direct,nginx,turnpike")
     arguments = parser.parse_args()
