@@ -1,7 +1,6 @@
 #include "turnpike/relay/chunk_shapes.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace turnpike::relay {
@@ -11,12 +10,6 @@ constexpr std::size_t kMostShapes = 12;      // three of each of four models
 constexpr std::uint64_t kMostUnproved = 48;  // learned, beyond what was recognised
 constexpr std::size_t kMostDigits = 18;
 constexpr std::size_t kMostShapeBytes = 1024;
-
-constexpr auto kPlain = [] {
-  std::array<bool, 256> plain{};
-  for (std::size_t c = 0x20; c < 0x80; ++c) plain.at(c) = c != '"' && c != '\\';
-  return plain;
-}();
 
 std::string_view plain_at(std::string_view bytes) {
   std::size_t end = 0;
@@ -33,10 +26,6 @@ std::string_view number_at(std::string_view bytes) {
 }
 
 }  // namespace
-
-bool is_plain(char c) {
-  return kPlain[static_cast<unsigned char>(c)];
-}
 
 // The bytes of the event, if it has this shape.
 std::optional<std::size_t> ChunkShapes::fit(const Shape& shape, std::string_view stream, Found& found) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -188,9 +189,10 @@ bool ChunkRewriter::append_alike(std::string& out, std::string_view& stream, std
   stream.remove_prefix(end + tail_.size());
   const auto size = out.size();
   out.resize_and_overwrite(size + new_head_.size() + text_.size() + new_tail_.size(), [&](char* to, std::size_t bytes) {
-    to = std::ranges::copy(new_head_, to + size).out;
-    to = std::ranges::copy(text_, to).out;
-    std::ranges::copy(new_tail_, to);
+    to += size;
+    std::memcpy(to, new_head_.data(), new_head_.size());
+    std::memcpy(to + new_head_.size(), text_.data(), text_.size());
+    std::memcpy(to + new_head_.size() + text_.size(), new_tail_.data(), new_tail_.size());
     return bytes;
   });
   return true;

@@ -16,6 +16,12 @@ sqlite3_stmt* as_statement(void* pointer) {
   return static_cast<sqlite3_stmt*>(pointer);
 }
 
+// Nobody reads SQLite's statistics of its memory, which cost a sixteenth of a charge's row. Before its first use only.
+void configure_sqlite_once() {
+  static const int done = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);  // NOLINT(*-vararg)
+  static_cast<void>(done);
+}
+
 [[noreturn]] void raise_error(sqlite3* connection) {
   throw StorageError(sqlite3_errmsg(connection), (sqlite3_extended_errcode(connection) & 0xff) == SQLITE_CONSTRAINT);
 }
@@ -92,6 +98,7 @@ bool Statement::is_null(int column) const {
 }
 
 SqliteConnection::SqliteConnection(const std::string& file) {
+  configure_sqlite_once();
   // SQLite gives its journal files the mode of the database file.
   const int made = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);  // NOLINT(*-vararg)
   if (made < 0) throw StorageError("cannot open " + file, false);

@@ -3,6 +3,7 @@
 // (docs/decisions/0005-shapes-of-chunks.md). Pure.
 #pragma once
 
+#include <array>
 #include <boost/container/static_vector.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +16,17 @@
 
 namespace turnpike::relay {
 
-// Text of these characters alone is whole and well-formed by itself: printable ASCII without quote and backslash.
-[[nodiscard]] bool is_plain(char c);
+inline constexpr auto kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (std::size_t c = 0x20; c < 0x80; ++c) plain.at(c) = c != '"' && c != '\\';
+  return plain;
+}();
+
+// Text of these characters alone is whole and well-formed by itself: ASCII without quotes, escapes or control
+// characters.
+[[nodiscard]] inline bool is_plain(char c) {
+  return kPlain[static_cast<unsigned char>(c)];
+}
 
 class ChunkShapes {
  public:
