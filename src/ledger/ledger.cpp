@@ -31,6 +31,8 @@ struct OpenAccount {
   Money held = {};  // never more than the balance
   WallTime day{};
   std::uint64_t day_tokens = 0;             // of that day
+  std::int64_t last_entry_id = 0;           // 0: it has none
+  bool unmarked = false;                    // … and it is younger than the last mark
   std::optional<Money> low_threshold = {};  // its own
 };
 
@@ -183,6 +185,7 @@ struct Ledger::State {
   OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
   void close_hold(OpenHold& open);
   std::shared_ptr<NewEntry> new_entry(OpenAccount& account, EntryType type, Money amount);
+  void mark_ends();
   struct Opened {
     Account account;
     std::shared_ptr<storage::Operation> pending;  // null: durable
@@ -199,6 +202,8 @@ struct Ledger::State {
   std::unordered_map<std::string_view, OpenAccount*> by_public_id;
   AccountId last_account_id = 0;
   std::int64_t last_entry_id = 0;
+  std::int64_t last_mark = 0;          // the last entry when the ends of the accounts' chains were written
+  std::vector<OpenAccount*> unmarked;  // with entries since then
   std::int64_t last_hold_id = 0;
   // A hold moves from `young` (oldest first) to `journaled` when it is written down, and to `spare` when it is settled.
   std::list<OpenHold> young;
@@ -252,9 +257,13 @@ void Ledger::State::close_hold(OpenHold& open) {
 
 // Changes the balance and makes the line that says so; the caller adds the details and queues it.
 std::shared_ptr<NewEntry> Ledger::State::new_entry(OpenAccount& account, EntryType type, Money amount) {
+  // Behind the entries so far, which are queued.
+  if (static_cast<std::size_t>(last_entry_id - last_mark) >= limits.mark_every) mark_ends();
   account.balance += amount;
   auto entry = std::make_shared<NewEntry>();
   entry->id = ++last_entry_id;
+  entry->previous_id = std::exchange(account.last_entry_id, entry->id);
+  if (!std::exchange(account.unmarked, true)) unmarked.push_back(&account);
   entry->account = account.account.id;
   entry->type = type;
   entry->amount = amount;
@@ -272,6 +281,18 @@ bool Ledger::State::add_low_event(const OpenAccount& payer, NewEntry& charge) {
   if (subscriptions == nullptr || !subscriptions->wants(charge.account, events::Type::credit_low)) return false;
   charge.events.push_back(low_event(charge, threshold));
   return true;
+}
+
+void Ledger::State::mark_ends() {
+  auto mark = std::make_shared<MarkEnds>();
+  mark->last_entry_id = last_mark = last_entry_id;
+  mark->rows.reserve(unmarked.size());
+  for (OpenAccount* account : std::exchange(unmarked, {})) {
+    account->unmarked = false;
+    mark->rows.push_back({.account = account->account.id, .last_entry_id = account->last_entry_id});
+  }
+  // When it cannot be written, the next start looks through more.
+  std::ignore = database.write(std::move(mark), storage::Queueing::guaranteed);
 }
 
 Result<Ledger::State::Opened> Ledger::State::open_account(std::string_view name) {
@@ -332,13 +353,14 @@ Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const 
   }
   auto state = std::make_unique<State>(database, clock, limits, subscriptions);
   state->accounts.reserve(opening.accounts.size());
-  for (auto& [account, balance, day_tokens, low_threshold] : opening.accounts) {
+  for (auto& [account, balance, last_entry_id, day_tokens, low_threshold] : opening.accounts) {
     OpenAccount& added = state->add(std::move(account), balance);
+    added.last_entry_id = last_entry_id;
     added.day = today;
     added.day_tokens = day_tokens;
     added.low_threshold = low_threshold;
   }
-  state->last_entry_id = opening.last_entry_id;
+  state->last_entry_id = state->last_mark = opening.last_entry_id;
   state->last_hold_id = opening.last_hold_id;
   state->stats.released_at_start = opening.left_holds.size();
   for (const auto& hold : opening.left_holds) {
@@ -518,7 +540,9 @@ std::uint64_t Ledger::tokens_today(AccountId account) const {
 boost::asio::awaitable<Result<HistoryPage>> Ledger::history(AccountId account, int limit,
                                                             std::optional<std::int64_t> before) {
   const auto most = static_cast<std::size_t>(std::clamp(limit, 1, kMostEntriesAPage));
-  return answered<HistoryPage>(state_->database, std::make_shared<ReadHistory>(account, most, before));
+  const OpenAccount* owner = state_->find(account);
+  const std::int64_t newest = owner == nullptr ? 0 : owner->last_entry_id;
+  return answered<HistoryPage>(state_->database, std::make_shared<ReadHistory>(account, newest, most, before));
 }
 
 boost::asio::awaitable<Result<EarningsPage>> Ledger::earnings(AccountId owner, std::string_view node_id, int limit,

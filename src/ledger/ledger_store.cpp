@@ -77,9 +77,14 @@ bool is_charged(Connection& connection, std::string_view job_id) {
   return query.bind(job_id).step();
 }
 
-Money stored_balance(Connection& connection, AccountId account) {
-  auto query = connection.prepare("SELECT balance_nanousd FROM entries WHERE account_id = ? ORDER BY id DESC LIMIT 1");
-  return query.bind(account).step() ? Money::nanousd(query.integer(0)) : Money();
+// Brings accounts.last_entry_id from the last mark to the last entry.
+void mark_ends(Connection& connection) {
+  connection
+      .prepare(
+          "UPDATE accounts SET last_entry_id = newer.id FROM (SELECT account_id, max(id) AS id FROM entries WHERE id > "
+          "(SELECT entry_id FROM ledger_mark) GROUP BY account_id) AS newer WHERE newer.account_id = accounts.id")
+      .run();
+  connection.prepare("UPDATE ledger_mark SET entry_id = (SELECT coalesce(max(id), 0) FROM entries)").run();
 }
 
 // Of a row of `earnings`: a column that was changed behind the ledger's back does not fit it.
@@ -110,13 +115,32 @@ void add_earning(Connection& connection, const NewEntry& entry, const Payout& pa
 }
 
 // From the newest back: what is older than `since` is not read, however much it is.
-std::uint64_t tokens_since(Connection& connection, AccountId account, WallTime since) {
-  auto query = connection.prepare(
-      "SELECT created_at, prompt_tokens + completion_tokens FROM entries WHERE account_id = ? ORDER BY id DESC");
-  query.bind(account);
+std::uint64_t tokens_since(Connection& connection, std::int64_t newest, WallTime since) {
   std::uint64_t tokens = 0;
-  while (query.step() && query.integer(0) >= micros(since)) tokens += static_cast<std::uint64_t>(query.integer(1));
+  for (std::int64_t id = newest; id != 0;) {
+    auto row = connection.prepare(
+        "SELECT created_at, prompt_tokens + completion_tokens, coalesce(previous_id, 0) FROM entries WHERE id = ?");
+    if (!row.bind(id).step() || row.integer(0) < micros(since)) break;
+    tokens += static_cast<std::uint64_t>(row.integer(1));
+    id = row.integer(2);
+  }
   return tokens;
+}
+
+// The account's last entry; 0: it has none.
+std::int64_t stored_end(Connection& connection, AccountId account) {
+  auto row = connection.prepare(
+      "SELECT coalesce((SELECT max(id) FROM entries WHERE account_id = ?1 AND id > (SELECT entry_id FROM "
+      "ledger_mark)), "
+      "(SELECT last_entry_id FROM accounts WHERE id = ?1), 0)");
+  row.bind(account).step();
+  return row.integer(0);
+}
+
+// The account's entry before its entry `id`; 0: there is none, or no such entry.
+std::int64_t entry_before(Connection& connection, AccountId account, std::int64_t id) {
+  auto row = connection.prepare("SELECT coalesce(previous_id, 0) FROM entries WHERE id = ? AND account_id = ?");
+  return row.bind(id).bind(account).step() ? row.integer(0) : 0;
 }
 
 }  // namespace
@@ -127,10 +151,11 @@ void NewEntry::run(Connection& connection) {
   const bool from_outside = type == EntryType::topup;
   connection
       .prepare(
-          "INSERT INTO entries (id, account_id, type, amount_nanousd, balance_nanousd, owners_nanousd, "
+          "INSERT INTO entries (id, previous_id, account_id, type, amount_nanousd, balance_nanousd, owners_nanousd, "
           "network_nanousd, outside_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, node_id, note, "
-          "created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
+          "created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
       .bind(id)
+      .bind(previous_id != 0 ? std::optional(previous_id) : std::nullopt)
       .bind(account)
       .bind(to_string(type))
       .bind(amount.nanousd())
@@ -186,21 +211,39 @@ void ForgetHold::run(Connection& connection) {
   delete_hold(connection, id);
 }
 
+void MarkEnds::run(Connection& connection) {
+  for (const Row& row : rows) {
+    connection.prepare("UPDATE accounts SET last_entry_id = ? WHERE id = ?")
+        .bind(row.last_entry_id)
+        .bind(row.account)
+        .run();
+  }
+  connection.prepare("UPDATE ledger_mark SET entry_id = ?").bind(last_entry_id).run();
+}
+
 void ReadHistory::run(Connection& connection) {
-  auto query = connection.prepare(
-      "SELECT id, type, amount_nanousd, balance_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, "
-      "node_id, note, created_at FROM entries WHERE account_id = ? AND id < ? ORDER BY id DESC LIMIT ?");
-  // One more than asked for tells whether there is a next page.
-  query.bind(account)
-      .bind(before.value_or(std::numeric_limits<std::int64_t>::max()))
-      .bind(static_cast<std::int64_t>(limit + 1));
   page = {};
-  while (query.step()) {
+  std::int64_t next = before ? entry_before(connection, account, *before) : newest;
+  bool from_memory = !before;
+  while (next != 0) {
     if (page.entries.size() == limit) {
       page.next_cursor = page.entries.back().id;
       break;
     }
-    page.entries.push_back(entry_of(query));
+    auto row = connection.prepare(
+        "SELECT id, type, amount_nanousd, balance_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, "
+        "node_id, note, created_at, coalesce(previous_id, 0) FROM entries WHERE id = ?");
+    if (!row.bind(next).step()) {
+      // Its commit failed: what is stored is shown.
+      if (std::exchange(from_memory, false)) {
+        next = stored_end(connection, account);
+        continue;
+      }
+      throw storage::StorageError("entry " + std::to_string(next) + " is missing: run turnpike ledger check", true);
+    }
+    from_memory = false;
+    page.entries.push_back(entry_of(row));
+    next = row.integer(12);
   }
 }
 
@@ -235,19 +278,20 @@ void ReadEarnings::run(Connection& connection) {
 
 Opening load(Connection& connection, WallTime day) {
   Opening opening;
+  mark_ends(connection);
   std::vector<std::size_t> active;  // accounts that had entries since `day`
   {
     auto query = connection.prepare(
         "SELECT a.id, a.public_id, a.name, a.created_at, coalesce(e.id, 0), coalesce(e.balance_nanousd, 0), "
         "coalesce(e.created_at, 0), a.low_threshold_nanousd "
-        "FROM accounts a LEFT JOIN entries e ON e.account_id = a.id AND "
-        "e.id = (SELECT max(id) FROM entries WHERE account_id = a.id)");
+        "FROM accounts a LEFT JOIN entries e ON e.id = a.last_entry_id");
     while (query.step()) {
       opening.accounts.push_back({.account = {.id = query.integer(0),
                                               .public_id = std::string(query.text(1)),
                                               .name = std::string(query.text(2)),
                                               .created_at = wall_time(query.integer(3))},
-                                  .balance = Money::nanousd(query.integer(5))});
+                                  .balance = Money::nanousd(query.integer(5)),
+                                  .last_entry_id = query.integer(4)});
       if (!query.is_null(7)) opening.accounts.back().low_threshold = Money::nanousd(query.integer(7));
       opening.last_entry_id = std::max(opening.last_entry_id, query.integer(4));
       if (query.integer(6) >= micros(day)) active.push_back(opening.accounts.size() - 1);
@@ -255,12 +299,23 @@ Opening load(Connection& connection, WallTime day) {
   }
   for (const auto i : active) {
     StoredAccount& account = opening.accounts[i];
-    account.day_tokens = tokens_since(connection, account.account.id, day);
+    account.day_tokens = tokens_since(connection, account.last_entry_id, day);
   }
   opening.last_hold_id = number(connection, "SELECT coalesce(max(id), 0) FROM holds");
   opening.left_holds = left_holds(connection);
   connection.prepare("DELETE FROM holds").run();
   return opening;
+}
+
+CatchUp::End& CatchUp::end_of(Connection& connection, AccountId account) {
+  const auto found = ends_.find(account);
+  if (found != ends_.end()) return found->second;
+  auto row = connection.prepare(
+      "SELECT e.id, e.balance_nanousd FROM accounts a JOIN entries e ON e.id = a.last_entry_id WHERE a.id = ?");
+  const bool has_entries = row.bind(account).step();
+  const End end{.entry_id = has_entries ? row.integer(0) : 0,
+                .balance = Money::nanousd(has_entries ? row.integer(1) : 0)};
+  return ends_.emplace(account, end).first->second;
 }
 
 void CatchUp::apply(Connection& connection, std::string_view record) {
@@ -271,9 +326,10 @@ void CatchUp::apply(Connection& connection, std::string_view record) {
     return;
   }
   // Entries reach the tables in the order of their ids: those up to the last one stored are there.
-  if (!last_entry_)
-    last_entry_ = number(
-        connection, "SELECT coalesce(max((SELECT max(id) FROM entries WHERE account_id = a.id)), 0) FROM accounts a");
+  if (!last_entry_) {
+    mark_ends(connection);
+    last_entry_ = number(connection, "SELECT entry_id FROM ledger_mark");
+  }
   auto& entry = *std::get<std::unique_ptr<NewEntry>>(recorded);
   if (entry.id <= *last_entry_) return;
   if (entry.id != *last_entry_ + 1) {
@@ -289,8 +345,11 @@ void CatchUp::apply(Connection& connection, std::string_view record) {
     spdlog::error("ledger: {} was settled already: entry {} is left out", entry.job_id, entry.id);
     return;
   }
-  entry.balance = stored_balance(connection, entry.account) + entry.amount;
+  End& end = end_of(connection, entry.account);
+  entry.previous_id = end.entry_id;
+  entry.balance = end.balance + entry.amount;
   entry.run(connection);
+  end = {.entry_id = entry.id, .balance = entry.balance};
   ++entries_;
 }
 
@@ -318,7 +377,19 @@ void check_entries(Connection& connection, Audit& audit) {
       "(PARTITION BY account_id ORDER BY id) AS expected FROM entries) WHERE balance_nanousd <> expected",
       "its balance does not follow from the entries before it");
   check("SELECT 'entry ' || id FROM entries WHERE balance_nanousd < 0", "the balance is below zero");
-  check("SELECT 'entry ' || id FROM entries GROUP BY id HAVING count(*) > 1", "its id is used twice");
+  check(
+      "SELECT 'entry ' || id FROM (SELECT id, previous_id, lag(id) OVER (PARTITION BY account_id ORDER BY id) AS "
+      "expected FROM entries) WHERE previous_id IS NOT expected",
+      "it does not name its account's entry before it");
+  check(
+      "SELECT 'account ' || public_id FROM accounts a LEFT JOIN (SELECT account_id, max(id) AS id FROM entries WHERE "
+      "id "
+      "<= (SELECT entry_id FROM ledger_mark) GROUP BY account_id) e ON e.account_id = a.id WHERE a.last_entry_id IS "
+      "NOT "
+      "e.id",
+      "its chain of entries does not end where it should");
+  check("SELECT 'the mark' FROM ledger_mark WHERE entry_id > (SELECT coalesce(max(id), 0) FROM entries)",
+        "it names an entry that is not there");
   check("SELECT 'entry ' || id FROM entries WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
   check("SELECT 'hold ' || id FROM holds WHERE account_id NOT IN (SELECT id FROM accounts)", "it has no account");
   check("SELECT 'hold ' || id FROM holds WHERE job_id IN (SELECT job_id FROM entries)", "its job was charged already");
@@ -369,8 +440,8 @@ void check_earnings(Connection& connection, Audit& audit) {
 void check_sides(Connection& connection, Audit& audit) {
   const auto sum = [&](storage::Sql sql) { return Money::nanousd(number(connection, sql)); };
   audit.balances =
-      sum("SELECT coalesce(sum(balance_nanousd), 0) FROM accounts a JOIN entries e ON e.account_id = a.id AND e.id = "
-          "(SELECT max(id) FROM entries WHERE account_id = a.id)");
+      sum("SELECT coalesce(sum(balance_nanousd), 0) FROM entries WHERE id IN (SELECT max(id) FROM entries GROUP BY "
+          "account_id)");
   audit.owners =
       sum("SELECT coalesce(sum(total_nanousd), 0) FROM earnings e WHERE entry_id = (SELECT max(entry_id) FROM earnings "
           "WHERE owner_id = e.owner_id AND node_id = e.node_id)");

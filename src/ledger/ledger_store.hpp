@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "turnpike/events/event.hpp"
@@ -29,6 +30,7 @@ struct NewEntry final : storage::Operation {
   void run(storage::Connection& connection) override;
 
   std::int64_t id = 0;
+  std::int64_t previous_id = 0;  // the account's entry before it; 0: none
   AccountId account = 0;
   EntryType type = EntryType::charge;
   Money amount;   // signed
@@ -78,11 +80,24 @@ struct SetLowThreshold final : storage::Operation {
   std::optional<Money> threshold;
 };
 
+// Where accounts' chains of entries end, for the next start to find.
+struct MarkEnds final : storage::Operation {
+  struct Row {
+    AccountId account;
+    std::int64_t last_entry_id;
+  };
+  void run(storage::Connection& connection) override;
+  std::vector<Row> rows;           // every account that had an entry since the last mark
+  std::int64_t last_entry_id = 0;  // of all accounts
+};
+
+// From the entry before `before`, which must be the account's, or from its `newest`; 0: it has none.
 struct ReadHistory final : storage::Operation {
-  ReadHistory(AccountId whose, std::size_t most, std::optional<std::int64_t> below)
-      : account(whose), limit(most), before(below) {}
+  ReadHistory(AccountId whose, std::int64_t last, std::size_t most, std::optional<std::int64_t> below)
+      : account(whose), newest(last), limit(most), before(below) {}
   void run(storage::Connection& connection) override;
   AccountId account;
+  std::int64_t newest;
   std::size_t limit;
   std::optional<std::int64_t> before;
   HistoryPage page;
@@ -102,6 +117,7 @@ struct ReadEarnings final : storage::Operation {
 struct StoredAccount {
   Account account;
   Money balance;
+  std::int64_t last_entry_id = 0;
   std::uint64_t day_tokens = 0;
   std::optional<Money> low_threshold = {};
 };
@@ -125,7 +141,14 @@ class CatchUp {
   [[nodiscard]] std::size_t entries() const { return entries_; }  // brought in
 
  private:
+  struct End {
+    std::int64_t entry_id;
+    Money balance;
+  };
+  End& end_of(storage::Connection& connection, AccountId account);
+
   std::optional<std::int64_t> last_entry_;  // stored
+  std::unordered_map<AccountId, End> ends_;
   std::size_t entries_ = 0;
 };
 

@@ -50,6 +50,7 @@ struct Limits {
   std::size_t max_accounts = 1'000'000;
   std::size_t max_open_holds = 65'536;                 // more: service_unavailable
   std::chrono::milliseconds hold_journal_delay{1000};  // a hold open for longer is written down
+  std::size_t mark_every = 16'384;                     // entries: so many are looked through at a start, at most
   Money low_threshold = {};                            // of accounts that have none of their own; zero: none
 };
 
@@ -232,7 +233,8 @@ class Ledger {
   // Tokens that the account was charged for since the day began, in UTC; known again after a restart.
   [[nodiscard]] std::uint64_t tokens_today(AccountId account) const;
 
-  // Entries with ids below `before` (none: from the newest), newest first, at most `limit` (1 to 200, cut to that).
+  // Entries from the one before `before`, a page's next_cursor (none: from the newest), newest first, at most `limit`
+  // (1 to 200, cut to that). Nothing for a cursor that is not of the account's.
   [[nodiscard]] boost::asio::awaitable<Result<HistoryPage>> history(AccountId account, int limit,
                                                                     std::optional<std::int64_t> before);
 

@@ -1,7 +1,10 @@
 -- Double entry: an entry says what it moved on every side, and the sides sum to zero. The account's own is
 -- amount_nanousd; until now nobody but the network stood on the other.
+-- In the order of their ids, to whose end a row is added fastest; each names the one before it of its account, so that an
+-- account's history needs no index of its own (docs/decisions/0016-entries-name-the-one-before.md).
 CREATE TABLE double_entries (
-  id INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY,
+  previous_id INTEGER, -- NULL: the account's first
   account_id INTEGER NOT NULL REFERENCES accounts (id),
   type TEXT NOT NULL CHECK (type = 'charge' OR type = 'grant' OR type = 'topup' OR type = 'adjustment'),
   amount_nanousd INTEGER NOT NULL,
@@ -17,12 +20,11 @@ CREATE TABLE double_entries (
   node_id TEXT,
   note TEXT,
   created_at INTEGER NOT NULL,
-  CHECK (amount_nanousd + owners_nanousd + network_nanousd + outside_nanousd = 0),
-  PRIMARY KEY (account_id, id)
-) STRICT, WITHOUT ROWID;
+  CHECK (amount_nanousd + owners_nanousd + network_nanousd + outside_nanousd = 0)
+) STRICT;
 
 INSERT INTO double_entries
-  SELECT id, account_id, type, amount_nanousd, balance_nanousd, 0,
+  SELECT id, lag(id) OVER (PARTITION BY account_id ORDER BY id), account_id, type, amount_nanousd, balance_nanousd, 0,
          CASE WHEN type = 'topup' THEN 0 ELSE -amount_nanousd END,
          CASE WHEN type = 'topup' THEN -amount_nanousd ELSE 0 END,
          job_id, model, basis, prompt_tokens, completion_tokens, node_id, note, created_at
@@ -48,3 +50,8 @@ CREATE TABLE earnings (
 
 -- Below which balance an account is told that its credits are low. NULL: as configured; 0: never.
 ALTER TABLE accounts ADD COLUMN low_threshold_nanousd INTEGER CHECK (low_threshold_nanousd >= 0);
+
+-- Where an account's chain of entries ends, as of the entry that the mark names.
+ALTER TABLE accounts ADD COLUMN last_entry_id INTEGER;
+CREATE TABLE ledger_mark (entry_id INTEGER NOT NULL) STRICT;
+INSERT INTO ledger_mark VALUES (0);

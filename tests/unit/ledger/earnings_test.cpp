@@ -276,8 +276,8 @@ TEST_F(Earnings, are_none_in_the_tables_of_an_older_version_whose_entries_get_th
              "INSERT INTO old SELECT id, account_id, type, amount_nanousd, balance_nanousd, job_id, model, basis, "
              "prompt_tokens, completion_tokens, node_id, note, created_at FROM entries",
              "DROP TABLE entries", "ALTER TABLE old RENAME TO entries", "DROP TABLE earnings",
-             "ALTER TABLE accounts DROP COLUMN low_threshold_nanousd",
-             "DELETE FROM schema_migrations WHERE name LIKE '0008%'"}) {
+             "ALTER TABLE accounts DROP COLUMN low_threshold_nanousd", "ALTER TABLE accounts DROP COLUMN last_entry_id",
+             "DROP TABLE ledger_mark", "DELETE FROM schema_migrations WHERE name LIKE '0008%'"}) {
       connection.prepare(step).run();
     }
   });
@@ -349,6 +349,10 @@ TEST_F(Tampering, with_any_amount_or_side_is_found) {
            "UPDATE entries SET id = 9 WHERE id = 2",
            "UPDATE entries SET network_nanousd = 9223372036854775807 WHERE id = 2",
            "DELETE FROM entries WHERE id = 3",
+           "UPDATE entries SET previous_id = NULL WHERE id = 3",
+           "UPDATE entries SET previous_id = id - 2 WHERE id = 3",
+           "UPDATE accounts SET last_entry_id = coalesce(last_entry_id, 0) + 1",
+           "UPDATE ledger_mark SET entry_id = entry_id + 2",
        }) {
     EXPECT_FALSE(after(change).empty()) << change.text();
   }

@@ -219,6 +219,41 @@ TEST_F(LedgerTest, history_pages_show_every_entry_once) {
   EXPECT_TRUE(std::ranges::is_sorted(ids, std::greater()));
 }
 
+TEST_F(LedgerTest, a_cursor_that_is_not_the_accounts_own_shows_nothing) {
+  start();
+  const AccountId account = account_with(1'000);
+  const AccountId other = account_with(1'000);
+  EXPECT_TRUE(capture(hold(account, 10).value(), 1));
+  EXPECT_TRUE(capture(hold(other, 10).value(), 1));
+  EXPECT_EQ(history(account, 200, history(account, 1).next_cursor).entries.size(), 1U);
+  EXPECT_TRUE(history(account, 200, history(other, 1).next_cursor).entries.empty());
+  EXPECT_TRUE(history(account, 200, 99).entries.empty());
+}
+
+TEST_F(LedgerTest, finds_every_accounts_last_entry_again_wherever_it_was_killed) {
+  limits.mark_every = 5;
+  start();
+  const std::vector<AccountId> accounts = {account_with(1'000), account_with(1'000), account_with(1'000)};
+  std::map<AccountId, std::size_t> entries;
+  for (const AccountId account : accounts) entries[account] = 1;
+  std::mt19937_64 rng(3);
+  for (int round = 0; round < 40; ++round) {
+    for (auto left = rng() % 4; left > 0; --left) {
+      const AccountId account = accounts[rng() % 2 + rng() % 2];
+      EXPECT_TRUE(capture(hold(account, 10).value(), 1));
+      ++entries[account];
+    }
+    crash();
+    start();
+    for (const AccountId account : accounts) {
+      ASSERT_EQ(history(account).entries.size(), entries[account]) << "round " << round;
+      ASSERT_EQ(balance(account), 1'001 - static_cast<std::int64_t>(entries[account]));
+      ASSERT_EQ(history(account, 1).entries[0].balance.nanousd(), balance(account));
+    }
+    expect_right_books();
+  }
+}
+
 TEST_F(LedgerTest, a_short_request_never_writes_its_hold) {
   start();
   const AccountId account = account_with(100);
@@ -382,7 +417,7 @@ TEST_F(LedgerTest, a_payment_is_never_credited_twice) {
   const AccountId account = account_with(0);
   EXPECT_TRUE(loop.run(ledger->top_up(account, Money::nanousd(70), "pay_1", "0xab")));
   std::ignore = loop.run(ledger->top_up(account, Money::nanousd(70), "pay_1", "0xab"));
-  history(account);
+  EXPECT_EQ(history(account).entries.size(), 1U) << "what is stored is shown";
   EXPECT_TRUE(ledger->poisoned()) << "memory is wrong, so nothing more is sold";
   crash();
   start();
