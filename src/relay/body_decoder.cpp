@@ -30,7 +30,9 @@ BodyDecoder::Step BodyDecoder::decode(std::string_view bytes, char* to) {
       if (to + written != rest.data()) std::memmove(to + written, rest.data(), count);
       used += count;
       written += count;
-      if (phase_ == Phase::data && (left_ -= count) == 0) phase_ = chunked_ ? Phase::next_size : Phase::done;
+      if (phase_ == Phase::rest) continue;
+      left_ -= count;
+      if (left_ == 0) phase_ = chunked_ ? Phase::next_size : Phase::done;
       continue;
     }
     const auto count = phase_ == Phase::trailers ? read_trailers(rest) : read_size(rest);
