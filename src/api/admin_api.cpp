@@ -118,10 +118,6 @@ Result<KeyWish> read_key_wish(const Body& body, const dialect::Dialects& dialect
   return wish;
 }
 
-json or_null(const std::string& text) {
-  return text.empty() ? json(nullptr) : json(text);
-}
-
 std::string share_text(std::uint32_t millionths) {
   return format_decimal(millionths, 6, 0);
 }

@@ -21,10 +21,6 @@ constexpr std::string_view kIdPrefix = "msg-";
 constexpr std::size_t kMostNameBytes = 32;
 constexpr std::size_t kMostAvatarBytes = 2048;
 
-json or_null(const std::string& text) {
-  return text.empty() ? json(nullptr) : json(text);
-}
-
 std::string id_text(const channel::Message& message) {
   return std::string(kIdPrefix) + std::to_string(message.id);
 }

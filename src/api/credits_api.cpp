@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "json_body.hpp"
 #include "paging.hpp"
 #include "reply.hpp"
 #include "turnpike/base/encoding.hpp"
@@ -12,13 +13,7 @@ namespace turnpike::api {
 using boost::asio::awaitable;
 using nlohmann::json;
 
-namespace {
-
-json or_null(const std::string& text) {
-  return text.empty() ? json(nullptr) : json(text);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 json render_balance(const ledger::Ledger& ledger, ledger::AccountId account) {
   const auto available = ledger.available(account);
@@ -47,9 +42,7 @@ json render_history(const ledger::HistoryPage& page) {
     }
     data.push_back(std::move(row));
   }
-  return {{"object", "list"},
-          {"data", std::move(data)},
-          {"next_cursor", page.next_cursor ? json(std::to_string(*page.next_cursor)) : json(nullptr)}};
+  return {{"object", "list"}, {"data", std::move(data)}, {"next_cursor", cursor_or_null(page.next_cursor)}};
 }
 
 awaitable<Result<ledger::HistoryPage>> read_history(ledger::Ledger& ledger, ledger::AccountId account,

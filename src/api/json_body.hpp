@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -58,6 +59,16 @@ inline std::string time_text(WallTime at) {
 
 inline nlohmann::json time_or_null(const std::optional<WallTime>& at) {
   return at ? nlohmann::json(time_text(*at)) : nlohmann::json(nullptr);
+}
+
+// Empty text as null.
+inline nlohmann::json or_null(const std::string& text) {
+  return text.empty() ? nlohmann::json(nullptr) : nlohmann::json(text);
+}
+
+// A page's next_cursor, as text.
+inline nlohmann::json cursor_or_null(const std::optional<std::int64_t>& cursor) {
+  return cursor ? nlohmann::json(std::to_string(*cursor)) : nlohmann::json(nullptr);
 }
 
 // A member `expires_at`: a time of RFC 3339 that is to come.

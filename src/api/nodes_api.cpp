@@ -27,7 +27,7 @@ json render_earnings(std::string_view node_id, const ledger::EarningsPage& page)
           {"earned", page.total.whole_credits()},
           {"earned_usdc", page.total.to_usdc()},
           {"data", std::move(data)},
-          {"next_cursor", page.next_cursor ? json(std::to_string(*page.next_cursor)) : json(nullptr)}};
+          {"next_cursor", cursor_or_null(page.next_cursor)}};
 }
 
 awaitable<Result<ledger::EarningsPage>> read_earnings(ledger::Ledger& ledger, const scheduler::NodeRegistry& nodes,

@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::string_view kBodySetting = "webhooks.max_body_bytes";
 
-json or_null(const std::string& text) {
-  return text.empty() ? json(nullptr) : json(text);
-}
-
 json render(const webhooks::Endpoint& endpoint) {
   json events = json::array();
   for (std::size_t i = 0; i < events::kTypes; ++i) {
@@ -230,9 +226,7 @@ WebhooksApi::Answer WebhooksApi::deliveries_for(const Caller& caller, const http
   if (!page) co_return std::unexpected(page.error());
   json data = json::array();
   for (const auto& delivery : page->deliveries) data.push_back(render(delivery));
-  co_return json{{"object", "list"},
-                 {"data", std::move(data)},
-                 {"next_cursor", page->next_cursor ? json(std::to_string(*page->next_cursor)) : json(nullptr)}};
+  co_return json{{"object", "list"}, {"data", std::move(data)}, {"next_cursor", cursor_or_null(page->next_cursor)}};
 }
 
 }  // namespace turnpike::api
