@@ -100,6 +100,14 @@ std::string NetworkTest::create_key(const std::string& credits, std::vector<std:
   return json::parse(made.output)["api_key"];
 }
 
+void NetworkTest::make_certificate(const std::string& certificate, const std::string& private_key) const {
+  const auto made =
+      run({"/usr/bin/openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", private_key, "-out",
+           certificate, "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"},
+          folder.file("openssl.log"));
+  ASSERT_EQ(made.code, 0) << made.output;
+}
+
 Headers NetworkTest::bearer(const std::string& key) {
   return {{"Authorization", "Bearer " + key}, {"Content-Type", "application/json"}, {"Accept", "application/json"}};
 }

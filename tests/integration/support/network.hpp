@@ -41,6 +41,8 @@ class NetworkTest : public testing::Test {
   // Ends it by SIGTERM; its exit code.
   int stop_gateway();
   std::string create_key(const std::string& credits, std::vector<std::string> flags = {});
+  // Two files in PEM: a certificate of localhost, signed by its own key.
+  void make_certificate(const std::string& certificate, const std::string& private_key) const;
 
   Answer ask(const std::string& key, const nlohmann::json& body,
              const std::string& path = "/v1/chat/completions") const;
