@@ -44,9 +44,12 @@ NodeConnection::~NodeConnection() {
 void NodeConnection::want_bytes() {
   if (reading_ || ended_) return;
   if (in.size() == 0) in.make_room(0);
-  // A read that filled the buffer says that the node sends in bulk: larger reads from here on.
-  if (filled_) {
-    in.make_room(in.size() > 0 ? in.capacity() : std::min(in.capacity() * 2, kMostBufferBytes));
+  // A read that filled the buffer says that the node sends in bulk: larger reads from here on. A whole answer is
+  // gathered, so there must be room for as much again; of a stream no more than a part of an event is left each time.
+  if (filled_ && in.size() > in.capacity() / 2) {
+    in.make_room(in.capacity());
+  } else if (filled_ && in.capacity() < kMostBufferBytes) {
+    in.make_room(std::min(in.capacity() * 2, kMostBufferBytes) - in.size());
   } else if (in.room() < 512) {
     in.make_room(1024);
   }
