@@ -70,6 +70,17 @@ std::string dump(const nlohmann::ordered_json& json) {
 
 }  // namespace
 
+std::string_view code_of(Fault fault) {
+  return common_kind(fault).code;
+}
+
+std::optional<Fault> fault_of(std::string_view code) {
+  for (int i = 0; i <= static_cast<int>(Fault::node_timeout); ++i) {
+    if (common_kind(static_cast<Fault>(i)).code == code) return static_cast<Fault>(i);
+  }
+  return std::nullopt;
+}
+
 ErrorKind kind_of(const Dialect& dialect, Fault fault) {
   if (fault == Fault::insufficient_credits) {
     return {dialect.insufficient_credits_status, dialect.insufficient_credits_code, dialect.insufficient_credits_type};

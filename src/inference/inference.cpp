@@ -137,9 +137,8 @@ Result<void> Inference::reserve(limits::Admission& admission, ledger::AccountId 
   return std::unexpected(limits::too_many(admission.tokens()));
 }
 
-Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request, limits::Admission& admission) {
-  auto made = std::make_unique<Job>(request);
-  Job& job = *made;
+Result<ledger::TokenCounts> Inference::read(Job& job) {
+  const InferenceRequest& request = job.request;
   auto scan = scanner_.request(request.kind, request.body);
   if (!scan) return std::unexpected(std::move(scan.error()));
   job.scan = *std::move(scan);
@@ -169,23 +168,51 @@ Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request,
     // Below 2^30 tokens, 2^7 candidates and a text a byte: no overflow.
     most.completion = limit.value_or(fallback) * std::max(job.scan.choices, job.scan.candidates) * job.scan.inputs;
   }
-  if (auto reserved = reserve(admission, request.account, most); !reserved) {
+  return most;
+}
+
+Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request, limits::Admission& admission) {
+  auto made = std::make_unique<Job>(request);
+  Job& job = *made;
+  const auto most = read(job);
+  if (!most) return std::unexpected(most.error());
+  if (auto reserved = reserve(admission, request.account, *most); !reserved) {
     return std::unexpected(std::move(reserved.error()));
   }
   dialect::append_id(request.dialect, ids_, clock_.wall(), job.id);
   job.price = price_of(*job.model, request.pool);
-  auto hold = ledger_.hold(request.account, job.price.cost(most), {.job_id = job.id, .model = job.model->id});
+  auto hold = ledger_.hold(request.account, job.price.cost(*most), {.job_id = job.id, .model = job.model->id});
   if (!hold) return std::unexpected(std::move(hold.error()));
   job.hold = *std::move(hold);
-  job.id_json = json_string(job.id);
+  admit(job, admission);
+  return made;
+}
 
+Result<std::unique_ptr<Job>> Inference::resume(const InferenceRequest& request, Held& held,
+                                               limits::Admission& admission) {
+  auto made = std::make_unique<Job>(request);
+  Job& job = *made;
+  const auto most = read(job);
+  if (!most) return std::unexpected(most.error());
+  if (auto reserved = reserve(admission, request.account, *most); !reserved) {
+    return std::unexpected(std::move(reserved.error()));
+  }
+  job.id = held.id;
+  job.price = held.price;
+  job.hold = std::move(held.hold);
+  admit(job, admission);
+  return made;
+}
+
+// What is the same for every job that is to run now.
+void Inference::admit(Job& job, limits::Admission& admission) const {
+  job.id_json = json_string(job.id);
   auto timeout = limits_.default_timeout;
   if (job.scan.timeout_secs) {
     timeout = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::duration<double>(*job.scan.timeout_secs));
   }
   job.deadline = clock_.now() + std::min(timeout, limits_.max_timeout);
   job.admission = std::move(admission);
-  return made;
 }
 
 relay::Call Inference::call_of(const Job& job, std::string_view path) const {
@@ -207,16 +234,18 @@ relay::Call Inference::call_of(const Job& job, std::string_view path) const {
 }
 
 Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, bool complete,
-                                             std::span<relay::Part> parts) {
+                                             std::span<relay::Part> parts, std::shared_ptr<storage::Operation> beside) {
   Settled settled;
   settled.tokens = {.prompt = used.prompt_tokens, .completion = used.completion_tokens};
   settled.basis = !complete || !used.claimed ? Basis::relayed : used.bounded ? Basis::bounded : Basis::node_usage;
   settled.charged = std::min(job.price.cost(settled.tokens), job.hold.amount());
   relay::attribute(used, parts);
   const auto nodes = nodes_of(parts, job.price, settled.charged);
-  auto captured =
-      ledger_.charge(std::move(job.hold),
-                     {.amount = settled.charged, .basis = settled.basis, .tokens = settled.tokens, .nodes = nodes});
+  auto captured = ledger_.charge(std::move(job.hold), {.amount = settled.charged,
+                                                       .basis = settled.basis,
+                                                       .tokens = settled.tokens,
+                                                       .nodes = nodes,
+                                                       .beside = std::move(beside)});
   if (job.admission.limits_tokens()) {
     job.admission.settle(settled.tokens.prompt + settled.tokens.completion, today_of(job.request.account),
                          clock_.now());
@@ -226,13 +255,10 @@ Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, 
   return Charged{.settled = settled, .captured = *std::move(captured)};
 }
 
-awaitable<Result<Delivered>> Inference::whole(Job& job) {
+awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
   const auto call = call_of(job, path_of(job.request.kind));
   auto answer = co_await relay_.whole(call);
-  if (!answer) {
-    ledger_.release(std::move(job.hold), "no answer");
-    co_return std::unexpected(std::move(answer.error()));
-  }
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
   auto seen = seen_of(job);
   seen.text_bytes = answer->scan.text_bytes;
   auto claim = answer->scan.counts;
@@ -244,15 +270,21 @@ awaitable<Result<Delivered>> Inference::whole(Job& job) {
   dialect::append_json_string(metadata, answer->node_id);
   metadata += "}";
   relay::append_answer(delivered.body, answer->json, answer->scan, job.id_json, job.model->id_json, false, metadata);
+  delivered.node_id = answer->node_id;
+  std::shared_ptr<storage::Operation> beside;
+  if (keeper != nullptr) {
+    auto kept = co_await keeper->keep(delivered);
+    if (!kept) co_return std::unexpected(std::move(kept.error()));
+    beside = *std::move(kept);
+  }
   relay::Part parts[] = {{.node_id = std::move(answer->node_id), .payee = answer->payee}};
-  auto charged = charge(job, relay::use_of_complete(seen, claim), true, parts);
+  auto charged = charge(job, relay::use_of_complete(seen, claim), true, parts, std::move(beside));
   if (!charged) co_return std::unexpected(std::move(charged.error()));
   if (charged->captured.pending) {
     if (auto written = co_await ledger_.written(charged->captured); !written) {
       co_return std::unexpected(std::move(written.error()));
     }
   }
-  delivered.node_id = std::move(parts[0].node_id);
   delivered.settled = charged->settled;
   co_return delivered;
 }

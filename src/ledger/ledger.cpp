@@ -184,6 +184,7 @@ struct Ledger::State {
   bool add_low_event(const OpenAccount& payer, NewEntry& charge);
   OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
   void close_hold(OpenHold& open);
+  void drop_hold(OpenHold& open);
   std::shared_ptr<NewEntry> new_entry(OpenAccount& account, EntryType type, Money amount);
   void mark_ends();
   struct Opened {
@@ -255,6 +256,15 @@ void Ledger::State::close_hold(OpenHold& open) {
   }
 }
 
+// Without a charge: what was written down of it goes.
+void Ledger::State::drop_hold(OpenHold& open) {
+  if (open.journaled) {
+    // When the database is poisoned the row stays, and the next start drops it.
+    std::ignore = database.write(std::make_shared<ForgetHold>(open.id), storage::Queueing::guaranteed);
+  }
+  close_hold(open);
+}
+
 // Changes the balance and makes the line that says so; the caller adds the details and queues it.
 std::shared_ptr<NewEntry> Ledger::State::new_entry(OpenAccount& account, EntryType type, Money amount) {
   // Behind the entries so far, which are queued.
@@ -315,7 +325,7 @@ Hold::Hold(Hold&& other) noexcept
 
 Hold& Hold::operator=(Hold&& other) noexcept {
   if (this != &other) {
-    if (open_ != nullptr) ledger_->give_back(*open_, "dropped");
+    if (open_ != nullptr) ledger_->release_open(*open_, "dropped");
     ledger_ = std::exchange(other.ledger_, nullptr);
     open_ = std::exchange(other.open_, nullptr);
   }
@@ -323,7 +333,7 @@ Hold& Hold::operator=(Hold&& other) noexcept {
 }
 
 Hold::~Hold() {
-  if (open_ != nullptr) ledger_->give_back(*open_, "dropped");
+  if (open_ != nullptr) ledger_->release_open(*open_, "dropped");
 }
 
 Money Hold::amount() const {
@@ -404,6 +414,7 @@ Result<Captured> Ledger::charge(Hold hold, Charge charge) {
   entry->tokens = charge.tokens;
   entry->node_id = joined_ids(charge.nodes);
   entry->payouts = payouts_of(amount, charge.nodes);
+  entry->beside = std::move(charge.beside);
   count_tokens(payer, *entry);
   if (open.journaled) entry->hold_id = open.id;
   const bool tell = state_->add_low_event(payer, *entry);
@@ -428,17 +439,41 @@ boost::asio::awaitable<Result<Money>> Ledger::capture(Hold hold, Charge what) {
 }
 
 void Ledger::release(Hold hold, std::string_view reason) {
-  if (hold.open_ != nullptr) give_back(*std::exchange(hold.open_, nullptr), reason);
+  if (hold.open_ != nullptr) release_open(*std::exchange(hold.open_, nullptr), reason);
 }
 
-void Ledger::give_back(OpenHold& open, std::string_view reason) {
+void Ledger::release_open(OpenHold& open, std::string_view reason) {
   spdlog::debug("ledger: released hold of {} USD for job {}: {}", open.amount.to_usdc(), open.job_id, reason);
-  if (open.journaled) {
-    // When the database is poisoned the row stays, and the next start drops it.
-    std::ignore = state_->database.write(std::make_shared<ForgetHold>(open.id), storage::Queueing::guaranteed);
-  }
-  state_->close_hold(open);
+  state_->drop_hold(open);
   ++state_->stats.releases;
+}
+
+Money Ledger::set_aside(Hold hold) {
+  OpenHold& open = *std::exchange(hold.open_, nullptr);
+  const AccountId account = open.account->account.id;
+  const Money amount = open.amount;
+  state_->drop_hold(open);
+  set_aside(account, amount);
+  return amount;
+}
+
+void Ledger::set_aside(AccountId account, Money amount) {
+  OpenAccount* owner = state_->find(account);
+  assert(owner != nullptr && amount <= owner->balance - owner->held);
+  owner->held += amount;
+  state_->stats.set_aside += amount;
+}
+
+Hold Ledger::take_up(AccountId account, Money amount, JobFacts job) {
+  give_back(account, amount);
+  return Hold(*this, state_->open_hold(*state_->find(account), amount, job));
+}
+
+void Ledger::give_back(AccountId account, Money amount) {
+  OpenAccount* owner = state_->find(account);
+  assert(owner != nullptr && amount <= owner->held && amount <= state_->stats.set_aside);
+  owner->held -= amount;
+  state_->stats.set_aside -= amount;
 }
 
 boost::asio::awaitable<Result<Money>> Ledger::grant(AccountId account, Money amount, std::string_view note,

@@ -72,11 +72,6 @@ std::int64_t number(Connection& connection, storage::Sql sql) {
   return query.integer(0);
 }
 
-bool is_charged(Connection& connection, std::string_view job_id) {
-  auto query = connection.prepare("SELECT 1 FROM entries WHERE job_id = ?");
-  return query.bind(job_id).step();
-}
-
 // Brings accounts.last_entry_id from the last mark to the last entry.
 void mark_ends(Connection& connection) {
   connection
@@ -145,6 +140,11 @@ std::int64_t entry_before(Connection& connection, AccountId account, std::int64_
 
 }  // namespace
 
+bool is_charged(Connection& connection, std::string_view job_id) {
+  auto query = connection.prepare("SELECT 1 FROM entries WHERE job_id = ?");
+  return query.bind(job_id).step();
+}
+
 void NewEntry::run(Connection& connection) {
   Money owners;
   for (const Payout& payout : payouts) owners += payout.amount;
@@ -175,6 +175,7 @@ void NewEntry::run(Connection& connection) {
   for (const Payout& payout : payouts) add_earning(connection, *this, payout);
   if (hold_id) delete_hold(connection, *hold_id);
   for (const auto& event : events) events::append(connection, event);
+  if (beside) beside->run(connection);
 }
 
 void NewAccount::run(Connection& connection) {

@@ -43,8 +43,9 @@ struct NewEntry final : storage::Operation {
   std::string note;
   WallTime created_at{};
   std::optional<std::int64_t> hold_id;
-  std::vector<events::Event> events;  // all of them at created_at
-  std::vector<Payout> payouts;        // one an owner and node
+  std::vector<events::Event> events;           // all of them at created_at
+  std::vector<Payout> payouts;                 // one an owner and node
+  std::shared_ptr<storage::Operation> beside;  // run behind it; null: nothing
 };
 
 struct NewAccount final : storage::Operation {

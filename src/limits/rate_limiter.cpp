@@ -116,6 +116,7 @@ Admission& Admission::operator=(Admission&& other) noexcept {
   std::swap(tokens_per_day_, other.tokens_per_day_);
   std::swap(reserved_of_minute_, other.reserved_of_minute_);
   std::swap(reserved_of_day_, other.reserved_of_day_);
+  std::swap(queued_, other.queued_);
   std::swap(requests_, other.requests_);
   std::swap(tokens_, other.tokens_);
   return *this;
@@ -124,6 +125,7 @@ Admission& Admission::operator=(Admission&& other) noexcept {
 Admission::~Admission() {
   if (limiter_ == nullptr) return;
   give_back();
+  if (queued_) --use_->queued_running;
   if (--use_->running == 0 && !use_->requests && !use_->tokens) limiter_->accounts_.erase(account_);
 }
 
@@ -182,9 +184,8 @@ Admission RateLimiter::admit(std::int64_t account, const Tier& tier, Instant now
   if (!tier.requests_per_minute && !tier.concurrent_requests && !tier.tokens_per_minute && !tier.tokens_per_day) {
     return admission;
   }
-  if (accounts_.size() >= max_accounts_ && !accounts_.contains(account)) forget_idle(now);
-  auto& state = accounts_[account];
-  if (tier.concurrent_requests && state.running >= *tier.concurrent_requests) {
+  auto& state = use_of(account, now);
+  if (tier.concurrent_requests && state.running - state.queued_running >= *tier.concurrent_requests) {
     admission.requests_.allowed = false;
     admission.requests_.reason = "too many requests at once";
     admission.requests_.wait = std::chrono::seconds(1);
@@ -194,13 +195,32 @@ Admission RateLimiter::admit(std::int64_t account, const Tier& tier, Instant now
     admission.requests_ = bucket_of(state.requests, *tier.requests_per_minute, now).take(now);
     if (!admission.requests_.allowed) return admission;
   }
-  ++state.running;
+  enter(admission, state, account, tier);
+  return admission;
+}
+
+Admission RateLimiter::admit_queued(std::int64_t account, const Tier& tier, Instant now) {
+  Admission admission;
+  if (!tier.tokens_per_minute && !tier.tokens_per_day) return admission;
+  auto& state = use_of(account, now);
+  ++state.queued_running;
+  admission.queued_ = true;
+  enter(admission, state, account, tier);
+  return admission;
+}
+
+AccountUse& RateLimiter::use_of(std::int64_t account, Instant now) {
+  if (accounts_.size() >= max_accounts_ && !accounts_.contains(account)) forget_idle(now);
+  return accounts_[account];
+}
+
+void RateLimiter::enter(Admission& admission, AccountUse& use, std::int64_t account, const Tier& tier) {
+  ++use.running;
   admission.limiter_ = this;
-  admission.use_ = &state;
+  admission.use_ = &use;
   admission.account_ = account;
   admission.tokens_per_minute_ = tier.tokens_per_minute;
   admission.tokens_per_day_ = tier.tokens_per_day;
-  return admission;
 }
 
 void RateLimiter::forget_idle(Instant now) {

@@ -27,6 +27,10 @@ struct ErrorKind {
 // Status, code and type of a fault in a dialect. The views are good as long as the dialect.
 [[nodiscard]] ErrorKind kind_of(const Dialect& dialect, Fault fault);
 
+// The code of a fault where a dialect has none of its own, and the fault that it stands for; nullopt: none does.
+[[nodiscard]] std::string_view code_of(Fault fault);
+[[nodiscard]] std::optional<Fault> fault_of(std::string_view code);
+
 // An answer that is an error. `accepts_json`: the client's Accept names application/json. A 429 or 503 without a
 // `retry_after` of its own gets one second.
 [[nodiscard]] ErrorBody render_error(const Dialect& dialect, const Error& error, bool accepts_json);

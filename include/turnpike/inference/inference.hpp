@@ -54,6 +54,13 @@ struct Job {
   Instant deadline;
 };
 
+// What is left of a job that was prepared before, and not run: it is made again from its request.
+struct Held {
+  std::string id;
+  ledger::Price price;
+  ledger::Hold hold;
+};
+
 // What was charged, and for what.
 struct Settled {
   ledger::Money charged;
@@ -67,6 +74,15 @@ struct Delivered {
   std::string body;
   std::string node_id;
   Settled settled;
+};
+
+// Who keeps a whole answer that nobody may be there to take.
+class AnswerKeeper {
+ public:
+  virtual ~AnswerKeeper() = default;
+  // Before it is charged. The operation is run in the charge's transaction (ledger::Charge::beside). Error: do not
+  // charge it.
+  virtual boost::asio::awaitable<Result<std::shared_ptr<storage::Operation>>> keep(const Delivered& answer) = 0;
 };
 
 // Where a stream is written. One of begin() or refuse() is called first, finish() or break_off() last.
@@ -95,8 +111,13 @@ class Inference {
   // member), model_not_found, rate_limit_exceeded, insufficient_credits, service_unavailable.
   Result<std::unique_ptr<Job>> prepare(const InferenceRequest& request, limits::Admission& admission);
 
-  // Runs it and charges it; the charge is durable when this returns. `job` stays the caller's, and is spent.
-  boost::asio::awaitable<Result<Delivered>> whole(Job& job);
+  // The same for a request that was held before, at the price it had then: only what may have changed is an error.
+  // `held` stays with the caller where there is one. Errors: as prepare(), but for insufficient_credits.
+  Result<std::unique_ptr<Job>> resume(const InferenceRequest& request, Held& held, limits::Admission& admission);
+
+  // Runs it and charges it; the charge is durable when this returns. `job` stays the caller's, and is spent; after an
+  // error its hold is, if it was not charged, still there. `keeper`, where there is one, is asked before the charge.
+  boost::asio::awaitable<Result<Delivered>> whole(Job& job, AnswerKeeper* keeper = nullptr);
 
   // The same for a stream: the charge is durable before the stream's end goes out. A client that left is charged for
   // what was relayed.
@@ -104,6 +125,8 @@ class Inference {
 
  private:
   friend class StreamSettler;
+  // Fills in what follows from the request alone, and says how many tokens it may use.
+  [[nodiscard]] Result<ledger::TokenCounts> read(Job& job);
   [[nodiscard]] Result<void> check_capability(const Job& job) const;
   [[nodiscard]] relay::Seen seen_of(const Job& job) const;
   [[nodiscard]] relay::Call call_of(const Job& job, std::string_view path) const;
@@ -117,7 +140,9 @@ class Inference {
   [[nodiscard]] Result<void> reserve(limits::Admission& admission, ledger::AccountId account,
                                      const ledger::TokenCounts& most) const;
   // `parts`: who served it, at least one; each is told its tokens.
-  Result<Charged> charge(Job& job, const relay::Used& used, bool complete, std::span<relay::Part> parts);
+  Result<Charged> charge(Job& job, const relay::Used& used, bool complete, std::span<relay::Part> parts,
+                         std::shared_ptr<storage::Operation> beside = nullptr);
+  void admit(Job& job, limits::Admission& admission) const;
 
   Catalogue& catalogue_;
   ledger::Ledger& ledger_;

@@ -25,6 +25,7 @@ class Subscriptions;
 }
 
 namespace turnpike::storage {
+class Connection;
 class Database;
 class Operation;
 }  // namespace turnpike::storage
@@ -82,6 +83,9 @@ struct Charge {
   Basis basis = Basis::none;
   TokenCounts tokens = {};
   std::span<const Served> nodes = {};  // in the order they served; copied
+  // Run in the charge's transaction. Where the program ends before that, a start must find by the charge that it was
+  // not, and make up for it.
+  std::shared_ptr<storage::Operation> beside = nullptr;
 };
 
 // One line of an account's history.
@@ -122,7 +126,8 @@ struct EarningsPage {
 struct Stats {
   std::size_t accounts = 0;
   std::size_t open_holds = 0;
-  Money held;  // the sum of open holds
+  Money held;       // the sum of open holds
+  Money set_aside;  // beside them
   std::uint64_t captures = 0;
   std::uint64_t releases = 0;
   std::uint64_t refusals = 0;           // holds refused for want of credits
@@ -194,6 +199,14 @@ class Ledger {
   // Charges nothing. `reason` is for the log. An empty hold is fine.
   void release(Hold hold, std::string_view reason);
 
+  // Work that outlives the program keeps its credits without an open hold, and keeps the amount itself: they are set
+  // aside, and a start sets them aside again. For the work they are taken up as a hold; that cannot fail.
+  Money set_aside(Hold hold);
+  void set_aside(AccountId account, Money amount);
+  [[nodiscard]] Hold take_up(AccountId account, Money amount, JobFacts job);
+  // They are the account's again.
+  void give_back(AccountId account, Money amount);
+
   // Adds credits (topup, grant: more than zero) or corrects a balance (adjustment: either sign, not below what is
   // held). Effective by the call, durable when the awaitable completes with the balance after it. Errors: not_found,
   // invalid_request, service_unavailable.
@@ -254,11 +267,14 @@ class Ledger {
   friend class Hold;
   struct State;
   explicit Ledger(std::unique_ptr<State> state);
-  void give_back(OpenHold& open, std::string_view reason);
+  void release_open(OpenHold& open, std::string_view reason);
   boost::asio::awaitable<Result<Money>> add(AccountId account, Money amount, EntryType type, std::string_view job_id,
                                             std::string_view note);
   std::unique_ptr<State> state_;
 };
+
+// Whether a job was charged. Thread: the database's. Throws storage::StorageError.
+[[nodiscard]] bool is_charged(storage::Connection& connection, std::string_view job_id);
 
 // What `turnpike ledger check` found; no faults: the books are right.
 struct Audit {

@@ -72,6 +72,7 @@ struct AccountUse {
   std::uint64_t reserved_of_minute = 0;  // tokens
   std::uint64_t reserved_of_day = 0;
   std::uint64_t running = 0;
+  std::uint64_t queued_running = 0;  // of these: jobs of the queue
   [[nodiscard]] bool idle(Instant now) const;
 };
 
@@ -107,6 +108,7 @@ class Admission {
   std::optional<std::uint64_t> tokens_per_day_;
   std::uint64_t reserved_of_minute_ = 0;
   std::uint64_t reserved_of_day_ = 0;
+  bool queued_ = false;
   Verdict requests_;
   Verdict tokens_;
 };
@@ -120,10 +122,15 @@ class RateLimiter {
   // Counts a request. Not admitted: its requests() say why not.
   [[nodiscard]] Admission admit(std::int64_t account, const Tier& tier, Instant now);
 
+  // A job of the queue, whose request was counted when it came: its tokens alone are limited.
+  [[nodiscard]] Admission admit_queued(std::int64_t account, const Tier& tier, Instant now);
+
   [[nodiscard]] std::size_t accounts() const { return accounts_.size(); }
 
  private:
   friend class Admission;
+  AccountUse& use_of(std::int64_t account, Instant now);
+  void enter(Admission& admission, AccountUse& use, std::int64_t account, const Tier& tier);
   void forget_idle(Instant now);
   std::size_t max_accounts_;
   std::unordered_map<std::int64_t, AccountUse> accounts_;
