@@ -83,12 +83,16 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
                                 admission);
   if (!job) return send(exchange, guard_.refuse(request, job.error(), admission));
   if ((*job)->scan.stream) return answer_stream(exchange, *std::move(caller), *std::move(job));
+  if (const auto preference = QueueApi::queues(request, *caller->dialect)) {
+    return queue_.answer(exchange, *std::move(caller), *std::move(job), *preference);
+  }
   return answer_whole(exchange, *std::move(caller), *std::move(job));
 }
 
 awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
   auto delivered = co_await inference_.whole(*job);
   if (!delivered) {
+    job->hold = ledger::Hold();  // given back before the client is told
     if (exchange.client_gone().stop_requested()) co_return;
     co_await exchange.send(guard_.refuse(exchange.request(), delivered.error(), job->admission));
     co_return;
