@@ -132,7 +132,7 @@ std::string_view state_of(const scheduler::Node& node, Instant now) {
 
 AdminApi::AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys,
                    const dialect::Dialects& dialects, const Tiers& tiers, limits::AccountLimits& account_limits,
-                   scheduler::NodeRegistry& nodes, const Clock& clock, payments::TopUp* top_up)
+                   scheduler::NodeRegistry& nodes, const Clock& clock, payments::TopUp* top_up, jobs::JobQueue* queue)
     : token_(std::move(token)),
       ledger_(ledger),
       keys_(keys),
@@ -141,7 +141,8 @@ AdminApi::AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing&
       account_limits_(account_limits),
       nodes_(nodes),
       clock_(clock),
-      top_up_(top_up) {}
+      top_up_(top_up),
+      queue_(queue) {}
 
 void AdminApi::add_routes(http::Router& router) {
   using http::Verb;
@@ -159,6 +160,12 @@ void AdminApi::add_routes(http::Router& router) {
   route(router, Verb::get, "/admin/nodes", &AdminApi::list_nodes);
   route(router, Verb::post, "/admin/nodes/{id}/drain", &AdminApi::drain_node);
   route(router, Verb::get, "/admin/nodes/{id}/earnings", &AdminApi::node_earnings);
+  if (queue_ != nullptr) {
+    route(router, Verb::get, "/admin/jobs", &AdminApi::list_jobs);
+    route(router, Verb::post, "/admin/jobs/purge", &AdminApi::purge_jobs);
+    route(router, Verb::get, "/admin/jobs/{id}", &AdminApi::show_job);
+    route(router, Verb::post, "/admin/jobs/{id}/requeue", &AdminApi::requeue_job);
+  }
   if (top_up_ == nullptr) return;
   route(router, Verb::get, "/admin/payments", &AdminApi::list_payments);
   route(router, Verb::post, "/admin/payments/{id}/resolve", &AdminApi::resolve_payment);

@@ -107,13 +107,18 @@ const dialect::Dialect& Guard::dialect_of(std::string_view presented, const Erro
   return bearer ? dialect_named(bearer->key->dialect) : dialects_.fallback();
 }
 
+std::optional<limits::Tier> Guard::tier_of(ledger::AccountId account, const std::string& tier) const {
+  const auto* over = limiting_.overrides.find(account);
+  const auto found = limiting_.tiers.find(over != nullptr && over->tier ? *over->tier : tier);
+  if (found == limiting_.tiers.end() && over == nullptr) return std::nullopt;
+  const limits::Tier named = found == limiting_.tiers.end() ? limits::Tier() : found->second;
+  return over != nullptr ? limits::with(*over, named) : named;
+}
+
 Result<void> Guard::admit(Caller& caller) const {
-  const auto* over = limiting_.overrides.find(caller.account);
-  const auto found = limiting_.tiers.find(over != nullptr && over->tier ? *over->tier : caller.key->tier);
-  if (found == limiting_.tiers.end() && over == nullptr) return {};
-  limits::Tier tier = found == limiting_.tiers.end() ? limits::Tier() : found->second;
-  if (over != nullptr) tier = limits::with(*over, tier);
-  caller.admission = limiting_.accounts.admit(caller.account, tier, clock_.now());
+  const auto tier = tier_of(caller.account, caller.key->tier);
+  if (!tier) return {};
+  caller.admission = limiting_.accounts.admit(caller.account, *tier, clock_.now());
   if (caller.admission.requests().allowed) return {};
   return std::unexpected(limits::too_many(caller.admission.requests()));
 }

@@ -1,5 +1,6 @@
 #include "turnpike/api/status_api.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -8,6 +9,15 @@
 namespace turnpike::api {
 
 using nlohmann::json;
+
+namespace {
+
+std::chrono::seconds age_of(const jobs::Stats& queue, WallTime now) {
+  if (!queue.oldest) return std::chrono::seconds(0);
+  return std::max(std::chrono::floor<std::chrono::seconds>(now - *queue.oldest), std::chrono::seconds(0));
+}
+
+}  // namespace
 
 StatusApi::StatusApi(std::function<Status()> status, Identity identity, const telemetry::Metrics& metrics,
                      const Clock& clock)
@@ -29,7 +39,11 @@ http::Response StatusApi::health() const {
            {"version", identity_.version},
            {"uptime_secs", std::chrono::duration_cast<std::chrono::seconds>(clock_.now() - started_).count()},
            {"nodes", {{"live", status.nodes_live}, {"total", status.nodes_total}}},
-           {"queue", {{"queued", 0}, {"processing", 0}, {"dead", 0}, {"oldest_age_secs", 0}}}}
+           {"queue",
+            {{"queued", status.queue.queued},
+             {"processing", status.queue.processing},
+             {"dead", status.queue.dead},
+             {"oldest_age_secs", age_of(status.queue, clock_.wall()).count()}}}}
           .dump();
   return response;
 }

@@ -231,6 +231,70 @@ int show_earnings(const AdminCommand& command, const std::string& id, const std:
   });
 }
 
+int list_jobs(const AdminCommand& command, const JobOptions& options, const std::string& account, int limit,
+              const std::string& cursor) {
+  std::string target = "/admin/jobs?limit=" + std::to_string(limit);
+  const std::pair<const char*, const std::string*> filters[] = {
+      {"state", &options.state}, {"model", &options.model}, {"account", &account}, {"cursor", &cursor}};
+  for (const auto& [name, value] : filters) {
+    if (!value->empty()) target.append("&").append(name).append("=").append(url_encoded(*value));
+  }
+  return ask(command, "GET", target, nullptr, [&](const json& answer) {
+    print_rows(command.output,
+               {{"JOB", "job_id"},
+                {"STATUS", "status"},
+                {"RETRIES", "retries"},
+                {"MODEL", "model"},
+                {"ACCOUNT", "account_id"},
+                {"CREATED", "created_at"},
+                {"NEXT TRY", "next_attempt_at"},
+                {"ERROR", "error"}},
+               answer.at("data"));
+    if (command.output == Output::table && answer.at("next_cursor").is_string()) {
+      print_one(command.output, {{"More: --cursor", "next_cursor"}}, answer);
+    }
+  });
+}
+
+namespace {
+
+void print_job(const AdminCommand& command, const json& job) {
+  print_one(command.output,
+            {{"Job", "job_id"},
+             {"Status", "status"},
+             {"Retries", "retries"},
+             {"Model", "model"},
+             {"Account", "account_id"},
+             {"Dialect", "dialect"},
+             {"Node", "node_id"},
+             {"Created", "created_at"},
+             {"Updated", "updated_at"},
+             {"Next try", "next_attempt_at"},
+             {"Error", "error"},
+             {"Which says", "message"}},
+            job);
+}
+
+}  // namespace
+
+int show_job(const AdminCommand& command, const std::string& id) {
+  return ask(command, "GET", "/admin/jobs/" + url_encoded(id), nullptr,
+             [&](const json& job) { print_job(command, job); });
+}
+
+int requeue_job(const AdminCommand& command, const std::string& id) {
+  return ask(command, "POST", "/admin/jobs/" + url_encoded(id) + "/requeue", json::object(),
+             [&](const json& job) { print_job(command, job); });
+}
+
+int purge_jobs(const AdminCommand& command, const JobOptions& options) {
+  json body = json::object();
+  if (!options.state.empty()) body["state"] = options.state;
+  if (!options.older_than.empty()) body["older_than"] = options.older_than;
+  return ask(command, "POST", "/admin/jobs/purge", body,
+             [&](const json& answer) { print_one(command.output, {{"Purged", "purged"}}, answer); });
+}
+
 int list_payments(const AdminCommand& command, bool all) {
   return ask(command, "GET", all ? "/admin/payments?all=true" : "/admin/payments", nullptr, [&](const json& answer) {
     print_rows(command.output,

@@ -1,4 +1,4 @@
-// keys, credits, nodes, payments: commands that ask a running gateway. Each returns the exit code.
+// keys, credits, nodes, jobs, payments: commands that ask a running gateway. Each returns the exit code.
 #pragma once
 
 #include <string>
@@ -54,6 +54,17 @@ int drain_node(const AdminCommand& command, const std::string& id, bool undo);
 // Of `account`; empty: of its owner.
 int show_earnings(const AdminCommand& command, const std::string& id, const std::string& account, int limit,
                   const std::string& cursor);
+struct JobOptions {
+  std::string state;
+  std::string model;
+  std::string older_than;
+};
+
+int list_jobs(const AdminCommand& command, const JobOptions& options, const std::string& account, int limit,
+              const std::string& cursor);
+int show_job(const AdminCommand& command, const std::string& id);
+int requeue_job(const AdminCommand& command, const std::string& id);
+int purge_jobs(const AdminCommand& command, const JobOptions& options);
 int list_payments(const AdminCommand& command, bool all);
 // `tx` brought the money; or `refused`: none came.
 int resolve_payment(const AdminCommand& command, const std::string& id, const std::string& tx, bool refused);

@@ -24,6 +24,7 @@ struct Arguments {
   AdminCommand admin;
   KeyOptions key;
   LimitOptions limits;
+  JobOptions jobs;
   std::string id;
   std::string account;
   std::string credits;
@@ -167,6 +168,31 @@ void add_nodes(CLI::App& app, Arguments& arguments) {
   drain->add_flag("--undo", arguments.undo, "Send requests to it again");
 }
 
+void add_jobs(CLI::App& app, Arguments& arguments) {
+  CLI::App* jobs = add_group(app, "jobs", "The queue");
+  CLI::App* list = add(*jobs, "list", "Jobs, newest first", arguments, [&arguments] {
+    return list_jobs(arguments.admin, arguments.jobs, arguments.account, arguments.limit, arguments.cursor);
+  });
+  list->add_option("--state", arguments.jobs.state, "queued, processing, complete, dead or cancelled");
+  list->add_option("--model", arguments.jobs.model, "Of one model");
+  list->add_option("--account", arguments.account, "Of one account");
+  list->add_option("--limit", arguments.limit, "1 to 200");
+  list->add_option("--cursor", arguments.cursor, "Where the page before ended");
+  CLI::App* show =
+      add(*jobs, "show", "One job", arguments, [&arguments] { return show_job(arguments.admin, arguments.id); });
+  CLI::App* requeue = add(*jobs, "requeue", "Try a dead job again, from its first try on", arguments,
+                          [&arguments] { return requeue_job(arguments.admin, arguments.id); });
+  for (CLI::App* command : {show, requeue}) command->add_option("ID", arguments.id, "The job's id")->required();
+  CLI::App* purge = add(*jobs, "purge", "Delete jobs that are over", arguments,
+                        [&arguments] { return purge_jobs(arguments.admin, arguments.jobs); });
+  CLI::Option_group* which = purge->add_option_group("Which");
+  which->add_option("--state", arguments.jobs.state, "complete, dead or cancelled");
+  which->add_flag("--all", arguments.all, "All that are over");
+  which->require_option(1);
+  purge->add_option("--older-than", arguments.jobs.older_than, "Whose last change was before, as 2030-01-31T12:00:00Z");
+  for (CLI::App* command : {list, show, requeue, purge}) add_place(*command, arguments);
+}
+
 void add_payments(CLI::App& app, Arguments& arguments) {
   CLI::App* payments = add_group(app, "payments", "Top-ups by x402");
   CLI::App* list = add(*payments, "list", "Payments that are not settled, newest first", arguments,
@@ -209,6 +235,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   add_credits(app, arguments);
   add_limits(app, arguments);
   add_nodes(app, arguments);
+  add_jobs(app, arguments);
   add_payments(app, arguments);
   add_local(app, arguments);
   try {

@@ -232,6 +232,25 @@ webhooks::Rules webhook_rules(const config::Config& config) {
           .retention = from.retention};
 }
 
+jobs::Rules queue_rules(const config::Config& config) {
+  const auto& from = config.queue;
+  return {.max_jobs = from.max_jobs,
+          .max_jobs_per_account = from.max_jobs_per_account,
+          .max_bytes = from.max_bytes,
+          .max_running = from.max_running,
+          .retries = {.first = from.first_retry,
+                      .most = from.max_retry,
+                      .jitter_percent = from.retry_jitter_percent,
+                      .tries = from.tries},
+          .retention = from.retention,
+          .dead_retention = from.dead_retention,
+          .idempotency = from.idempotency};
+}
+
+api::QueueLimits queue_limits(const config::Config& config) {
+  return {.max_body_bytes = config.queue.max_body_bytes, .max_wait = config.queue.max_wait};
+}
+
 std::vector<inference::Model> models_of(const config::Config& config) {
   using ledger::Money;
   std::vector<inference::Model> models;

@@ -6,6 +6,7 @@
 #include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/channel_api.hpp"
 #include "turnpike/api/guard.hpp"
+#include "turnpike/api/queue_api.hpp"
 #include "turnpike/api/token_api.hpp"
 #include "turnpike/api/topup_api.hpp"
 #include "turnpike/api/webhooks_api.hpp"
@@ -17,6 +18,7 @@
 #include "turnpike/identity/request_signatures.hpp"
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
+#include "turnpike/jobs/job_queue.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/payments/chain.hpp"
 #include "turnpike/payments/facilitator.hpp"
@@ -53,6 +55,8 @@ channel::Rules channel_rules(const config::Config& config);
 api::ChannelLimits channel_limits(const config::Config& config);
 api::WebhookLimits webhook_limits(const config::Config& config);
 webhooks::Rules webhook_rules(const config::Config& config);
+jobs::Rules queue_rules(const config::Config& config);
+api::QueueLimits queue_limits(const config::Config& config);
 
 std::vector<inference::Model> models_of(const config::Config& config);
 // Owners are looked up in the ledger.

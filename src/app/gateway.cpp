@@ -20,6 +20,7 @@
 #include "turnpike/api/keys_api.hpp"
 #include "turnpike/api/models_api.hpp"
 #include "turnpike/api/nodes_api.hpp"
+#include "turnpike/api/queue_api.hpp"
 #include "turnpike/api/status_api.hpp"
 #include "turnpike/api/token_api.hpp"
 #include "turnpike/api/topup_api.hpp"
@@ -35,6 +36,8 @@
 #include "turnpike/identity/wallet_accounts.hpp"
 #include "turnpike/identity/wallet_login.hpp"
 #include "turnpike/inference/inference.hpp"
+#include "turnpike/jobs/inference_run.hpp"
+#include "turnpike/jobs/job_queue.hpp"
 #include "turnpike/payments/top_up.hpp"
 #include "turnpike/relay/prober.hpp"
 #include "turnpike/relay/relay.hpp"
@@ -99,6 +102,7 @@ std::string_view route_name(const http::Request& request) {
   // Anything else is one series: what clients make up must not become labels.
   if (request.path.starts_with("/v1/keys/")) return "/v1/keys";
   if (request.path.starts_with("/v1/nodes/")) return "/v1/nodes";
+  if (request.path.starts_with("/v1/results/")) return "/v1/results";
   if (request.path.starts_with("/v1/webhooks/")) return "/v1/webhooks";
   return request.path.starts_with("/v1/models/") ? "/v1/models" : "other";
 }
@@ -114,10 +118,12 @@ struct Gateway::Parts {
   Result<void> open_payments();
   Result<void> open_webhooks();
   Result<void> open_channels();
+  Result<void> open_queue();
   Result<void> open_listeners();
   void add_routes();
   void add_metrics();
   void add_webhook_metrics(std::vector<telemetry::Reading>& out) const;
+  void add_queue_metrics(std::vector<telemetry::Reading>& out) const;
   void apply(const config::Config& next);
   http::ServerParts server_parts(const http::Router& router, asio::ssl::context* context);
   awaitable<void> journal_holds(std::stop_token stop);
@@ -160,9 +166,12 @@ struct Gateway::Parts {
   scan::Scanner scanner;
   relay::Relay relay{loop.get_executor(), deadlines, scheduler, nodes, scanner, relay_limits(config)};
   std::optional<inference::Inference> inference;
+  // What outlives its request.
+  std::unique_ptr<jobs::JobQueue> queue;
   // How it is asked for.
   telemetry::Metrics metrics;
   std::optional<api::Guard> guard;
+  std::optional<api::QueueApi> queue_routes;
   std::optional<api::ChatApi> chat;
   std::optional<api::ModelsApi> models;
   std::optional<api::CreditsApi> credits;
@@ -263,6 +272,28 @@ Result<void> Gateway::Parts::open_channels() {
   return {};
 }
 
+Result<void> Gateway::Parts::open_queue() {
+  const auto tier_of = [this](ledger::AccountId account, const std::string& tier) {
+    return guard->tier_of(account, tier).value_or(limits::Tier());
+  };
+  auto opened = jobs::JobQueue::open(
+      {.executor = loop.get_executor(),
+       .deadlines = deadlines,
+       .tasks = tasks,
+       .database = *database,
+       .ledger = *ledger,
+       .subscriptions = subscriptions,
+       .run = jobs::run_by(
+           {.inference = *inference, .dialects = dialects, .limiter = limiter, .tier_of = tier_of, .clock = clock}),
+       .concurrency = [tier_of](ledger::AccountId account,
+                                const std::string& tier) { return tier_of(account, tier).concurrent_jobs; },
+       .seed = std::random_device{}()},
+      queue_rules(config));
+  if (!opened) return std::unexpected(std::move(opened.error()));
+  queue = *std::move(opened);
+  return {};
+}
+
 void Gateway::Parts::apply(const config::Config& next) {
   catalogue.assign(models_of(next));
   tiers = tiers_of(next);
@@ -271,14 +302,19 @@ void Gateway::Parts::apply(const config::Config& next) {
 }
 
 api::Status Gateway::Parts::status() const {
-  api::Status now{
-      .draining = draining, .storage_ok = !ledger->poisoned(), .nodes_live = 0, .nodes_total = registry.nodes().size()};
+  api::Status now{.draining = draining,
+                  .storage_ok = !ledger->poisoned(),
+                  .nodes_live = 0,
+                  .nodes_total = registry.nodes().size(),
+                  .queue = queue->stats()};
   for (const auto& node : registry.nodes()) now.nodes_live += node->live(clock.now()) ? 1 : 0;
   return now;
 }
 
 void Gateway::Parts::add_routes() {
-  chat.emplace(*guard, *inference);
+  queue_routes.emplace(*guard, *queue, *ledger, dialects, clock, queue_limits(config));
+  queue_routes->add_routes(router);
+  chat.emplace(*guard, *inference, *queue_routes);
   chat->add_routes(router);
   models.emplace(*guard, catalogue, registry, clock);
   models->add_routes(router);
@@ -305,7 +341,7 @@ void Gateway::Parts::add_routes() {
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
   state->add_routes(router, &*guard);
   admin.emplace(admin_token(fs::path(config.data_dir) / "admin.token"), *ledger, *keys, dialects, tiers,
-                *account_limits, registry, clock, top_up.get());
+                *account_limits, registry, clock, top_up.get(), queue.get());
   admin->add_routes(admin_router);
   state->add_routes(admin_router, nullptr);
 }
@@ -332,6 +368,41 @@ void Gateway::Parts::add_webhook_metrics(std::vector<telemetry::Reading>& out) c
   gauge("turnpike_webhook_running", "Deliveries under way", static_cast<double>(stats.running));
   const auto age = stats.oldest ? std::chrono::duration<double>(clock.wall() - *stats.oldest).count() : 0.0;
   gauge("turnpike_webhook_oldest_seconds", "Age of the oldest delivery that waits", age);
+}
+
+void Gateway::Parts::add_queue_metrics(std::vector<telemetry::Reading>& out) const {
+  const auto stats = queue->stats();
+  const auto jobs_in = [&out](std::string state, std::size_t value) {
+    out.push_back({.name = "turnpike_queue_jobs",
+                   .help = "Jobs in the queue, by state",
+                   .label = "state",
+                   .label_value = std::move(state),
+                   .value = static_cast<double>(value)});
+  };
+  jobs_in("queued", stats.queued);
+  jobs_in("processing", stats.processing);
+  jobs_in("dead", stats.dead);
+  const auto outcome = [&out](std::string name, std::uint64_t value) {
+    out.push_back({.name = "turnpike_queue_tries_total",
+                   .help = "Tries of queued jobs and what else ended jobs, by what they came to",
+                   .label = "outcome",
+                   .label_value = std::move(name),
+                   .value = static_cast<double>(value),
+                   .counter = true});
+  };
+  outcome("complete", stats.completed);
+  outcome("failed", stats.tries_failed);
+  outcome("dead", stats.given_up);
+  outcome("cancelled", stats.cancelled);
+  outcome("refused", stats.refused);
+  const auto gauge = [&out](std::string name, std::string help, double value) {
+    out.push_back({.name = std::move(name), .help = std::move(help), .label = {}, .label_value = {}, .value = value});
+  };
+  gauge("turnpike_queue_bytes", "Bytes of the requests in the queue", static_cast<double>(stats.bytes));
+  const auto age = stats.oldest ? std::chrono::duration<double>(clock.wall() - *stats.oldest).count() : 0.0;
+  gauge("turnpike_queue_oldest_seconds", "Age of the oldest job that waits", age);
+  gauge("turnpike_set_aside_usd", "Credits set aside for queued jobs, in dollars",
+        static_cast<double>(ledger->stats().set_aside.nanousd()) / 1e9);
 }
 
 void Gateway::Parts::add_metrics() {
@@ -365,6 +436,7 @@ void Gateway::Parts::add_metrics() {
       count("turnpike_payments_refused_total", "Payments refused", payments.refused);
     }
     add_webhook_metrics(out);
+    add_queue_metrics(out);
     const auto readers = channels->stats();
     gauge("turnpike_channel_readers", "Streams of channels", static_cast<double>(readers.readers));
     count("turnpike_channel_messages_total", "Messages posted to channels", readers.posted);
@@ -469,6 +541,7 @@ Result<std::unique_ptr<Gateway>> Gateway::open(asio::io_context& loop, config::C
   }
   if (auto opened = parts->open_webhooks(); !opened) return std::unexpected(std::move(opened.error()));
   if (auto opened = parts->open_channels(); !opened) return std::unexpected(std::move(opened.error()));
+  if (auto opened = parts->open_queue(); !opened) return std::unexpected(std::move(opened.error()));
   parts->apply(parts->config);
   parts->add_routes();
   parts->add_metrics();
@@ -485,6 +558,7 @@ void Gateway::start() {
   if (parts_->top_up) parts_->top_up->start();
   parts_->webhooks->start();
   parts_->channels->start();
+  parts_->queue->start();
   parts_->tasks.spawn("key use journal", parts_->journal_key_use(stop));
   // Tools on this machine find a gateway with port 0 here.
   write_whole(fs::path(parts_->config.data_dir) / "listening.json",
@@ -534,12 +608,19 @@ awaitable<void> Gateway::drain() {
   parts.listener->drain();
   spdlog::info("draining: {} requests are running", parts.listener->stats().requests_running);
   parts.channels->stop();  // streams have no end of their own
+  parts.queue->stop_starting();
   {
     Deadline limit(
-        parts.deadlines, [](void* listener) { static_cast<http::Listener*>(listener)->close_all(); },
-        parts.listener.get());
+        parts.deadlines,
+        [](void* cut) {
+          auto& late = *static_cast<Parts*>(cut);
+          late.listener->close_all();
+          late.queue->stop_running();
+        },
+        &parts);
     limit.arm(parts.config.drain_timeout);
     co_await parts.listener->join();
+    co_await parts.queue->idle();
   }
   parts.admin_listener->close_all();
   co_await parts.admin_listener->join();

@@ -326,6 +326,26 @@ ChannelLimits read_channel_limits(const Json& from) {
           .keep_alive_interval = millis(from, "keep_alive_interval_ms")};
 }
 
+Queue read_queue(const Json& from, Report& report) {
+  Queue queue{.max_jobs = count(from, "max_jobs"),
+              .max_jobs_per_account = count(from, "max_jobs_per_account"),
+              .max_bytes = count(from, "max_bytes"),
+              .max_body_bytes = count(from, "max_body_bytes"),
+              .max_running = count(from, "max_running"),
+              .first_retry = millis(from, "first_retry_ms"),
+              .max_retry = millis(from, "max_retry_ms"),
+              .retry_jitter_percent = count(from, "retry_jitter_percent"),
+              .tries = count(from, "tries"),
+              .max_wait = std::chrono::seconds(count(from, "max_wait_secs")),
+              .retention = std::chrono::seconds(count(from, "retention_secs")),
+              .idempotency = std::chrono::seconds(count(from, "idempotency_secs"))};
+  if (const auto dead = count_or_none(from, "dead_retention_secs")) queue.dead_retention = std::chrono::seconds(*dead);
+  if (queue.first_retry > queue.max_retry) {
+    report.add("/queue/first_retry_ms", "no more than /queue/max_retry_ms", from.at("first_retry_ms").dump());
+  }
+  return queue;
+}
+
 Webhooks read_webhooks(const Json& from, Report& report) {
   Webhooks webhooks{.allow_private_targets = from.at("allow_private_targets").get<bool>(),
                     .ca_file = text(from, "ca_file"),
@@ -407,6 +427,7 @@ Config read(const Json& from, const Json& written, Report& report) {
   config.channels = from.at("channels").get<std::vector<std::string>>();
   config.channel_limits = read_channel_limits(from.at("channel_limits"));
   config.webhooks = read_webhooks(from.at("webhooks"), report);
+  config.queue = read_queue(from.at("queue"), report);
   return config;
 }
 
@@ -622,6 +643,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/channels", now.channels == next.channels);
   same("/channel_limits", now.channel_limits == next.channel_limits);
   same("/webhooks", now.webhooks == next.webhooks);
+  same("/queue", now.queue == next.queue);
   return report.take();
 }
 

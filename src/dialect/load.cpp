@@ -144,6 +144,7 @@ Dialect read_dialect(const Json& json, const std::string& file, std::vector<std:
   members.text("header_prefix", dialect.header_prefix, true);
   read_request_defaults(members, dialect);
   members.text("default_tier", dialect.default_tier, true);
+  members.flag("queues", dialect.queues);
   read_errors(members, dialect);
   members.text("model_extras", dialect.model_extras);
   return dialect;

@@ -345,7 +345,7 @@ TEST_F(Http, errors_of_a_limited_key_say_what_is_left_too) {
 TEST_F(Http, a_days_tokens_survive_a_crash) {
   config["tiers"] = {{"queue", {{"tokens_per_day", 10'000}}}};
   start_gateway();
-  const auto key = create_key("100", {"--dialect", "drm3"});
+  const auto key = create_key("100", {"--tier", "queue"});
   const auto first = ask(key, chat("x"));
   ASSERT_EQ(first.status, 200) << first.body;
   const int used = first.json()["usage"]["total_tokens"];

@@ -1,4 +1,4 @@
-// The routes of the admin listener: keys, credits, nodes. Every one of them needs the admin token.
+// The routes of the admin listener: keys, credits, nodes, jobs, payments. Every one of them needs the admin token.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -12,6 +12,7 @@
 #include "turnpike/dialect/dialect.hpp"
 #include "turnpike/http/router.hpp"
 #include "turnpike/identity/key_ring.hpp"
+#include "turnpike/jobs/job_queue.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/payments/top_up.hpp"
 #include "turnpike/scheduler/registry.hpp"
@@ -33,6 +34,10 @@ namespace turnpike::api {
 // GET    /admin/nodes
 // POST   /admin/nodes/{id}/drain    {drain?: true}
 // GET    /admin/nodes/{id}/earnings ?account=&limit=&cursor=    of its owner, or of an account that was
+// GET    /admin/jobs                ?state=&account=&model=&limit=&cursor=
+// GET    /admin/jobs/{id}
+// POST   /admin/jobs/{id}/requeue                               a dead one
+// POST   /admin/jobs/purge          {state?, older_than?}       of those that are over
 // GET    /admin/payments            ?all=true
 // POST   /admin/payments/{id}/resolve {tx} or {refused: true}
 //
@@ -42,11 +47,11 @@ namespace turnpike::api {
 // Loop thread only.
 class AdminApi {
  public:
-  // `token` is what the operator must present as `Authorization: Bearer`. `top_up`: nullptr where there are no
-  // payments.
+  // `token` is what the operator must present as `Authorization: Bearer`. `top_up`, `queue`: nullptr where there
+  // are no payments, or no jobs.
   AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys, const dialect::Dialects& dialects,
            const Tiers& tiers, limits::AccountLimits& account_limits, scheduler::NodeRegistry& nodes,
-           const Clock& clock, payments::TopUp* top_up = nullptr);
+           const Clock& clock, payments::TopUp* top_up = nullptr, jobs::JobQueue* queue = nullptr);
   void add_routes(http::Router& router);
 
   using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
@@ -69,6 +74,10 @@ class AdminApi {
   Answer list_nodes(const http::Request& request);
   Answer drain_node(const http::Request& request);
   Answer node_earnings(const http::Request& request);
+  Answer list_jobs(const http::Request& request);
+  Answer show_job(const http::Request& request);
+  Answer requeue_job(const http::Request& request);
+  Answer purge_jobs(const http::Request& request);
   Answer list_payments(const http::Request& request);
   Answer resolve_payment(const http::Request& request);
 
@@ -88,6 +97,7 @@ class AdminApi {
   scheduler::NodeRegistry& nodes_;
   const Clock& clock_;
   payments::TopUp* top_up_;
+  jobs::JobQueue* queue_;
 };
 
 }  // namespace turnpike::api

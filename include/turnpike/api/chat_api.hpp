@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "turnpike/api/guard.hpp"
+#include "turnpike/api/queue_api.hpp"
 #include "turnpike/http/router.hpp"
 #include "turnpike/inference/inference.hpp"
 
@@ -12,7 +13,8 @@ namespace turnpike::api {
 // Loop thread only.
 class ChatApi {
  public:
-  ChatApi(const Guard& guard, inference::Inference& inference) : guard_(guard), inference_(inference) {}
+  ChatApi(const Guard& guard, inference::Inference& inference, QueueApi& queue)
+      : guard_(guard), inference_(inference), queue_(queue) {}
   void add_routes(http::Router& router);
 
  private:
@@ -24,6 +26,7 @@ class ChatApi {
 
   const Guard& guard_;
   inference::Inference& inference_;
+  QueueApi& queue_;
 };
 
 }  // namespace turnpike::api

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -74,6 +75,9 @@ class Guard {
 
   // Counts a request against the caller's tier. Error: rate_limit_exceeded.
   [[nodiscard]] Result<void> admit(Caller& caller) const;
+
+  // What an account may do, by the tier of its key and what an operator has set; nullopt: nothing is limited.
+  [[nodiscard]] std::optional<limits::Tier> tier_of(ledger::AccountId account, const std::string& tier) const;
 
   // Counts a request to a route that needs no key against its client's address. Error: rate_limit_exceeded.
   [[nodiscard]] Result<void> admit_stranger(const http::Request& request) const;

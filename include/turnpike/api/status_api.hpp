@@ -8,6 +8,7 @@
 #include "turnpike/api/guard.hpp"
 #include "turnpike/base/clock.hpp"
 #include "turnpike/http/router.hpp"
+#include "turnpike/jobs/job_queue.hpp"
 #include "turnpike/telemetry/metrics.hpp"
 
 namespace turnpike::api {
@@ -18,6 +19,7 @@ struct Status {
   bool storage_ok = true;
   std::size_t nodes_live = 0;
   std::size_t nodes_total = 0;
+  jobs::Stats queue = {};
 };
 
 struct Identity {

@@ -285,6 +285,23 @@ struct Webhooks {
   bool operator==(const Webhooks&) const = default;
 };
 
+struct Queue {
+  std::size_t max_jobs = 0;
+  std::size_t max_jobs_per_account = 0;
+  std::size_t max_bytes = 0;
+  std::size_t max_body_bytes = 0;
+  std::size_t max_running = 0;
+  Milliseconds first_retry{};
+  Milliseconds max_retry{};
+  std::uint64_t retry_jitter_percent = 0;
+  std::size_t tries = 0;
+  std::chrono::seconds max_wait{};                          // max_wait_secs
+  std::chrono::seconds retention{};                         // retention_secs
+  std::optional<std::chrono::seconds> dead_retention = {};  // dead_retention_secs
+  std::chrono::seconds idempotency{};                       // idempotency_secs
+  bool operator==(const Queue&) const = default;
+};
+
 struct Config {
   Listen listen = {};
   std::optional<Tls> tls = {};
@@ -308,6 +325,7 @@ struct Config {
   std::vector<std::string> channels = {};
   ChannelLimits channel_limits = {};
   Webhooks webhooks = {};
+  Queue queue = {};
   bool operator==(const Config&) const = default;
 };
 

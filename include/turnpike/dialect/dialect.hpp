@@ -33,6 +33,7 @@ struct Dialect {
   std::vector<RequestDefault> request_defaults;
   std::optional<std::uint64_t> default_max_tokens;  // the "max_tokens" among them
   std::string default_tier;                         // of new keys
+  bool queues = false;       // a request that is no stream is queued, where it does not prefer to wait
   bool text_errors = false;  // text/plain errors unless the client accepts application/json by name
   int insufficient_credits_status = 402;
   std::string insufficient_credits_code = "insufficient_credits";
