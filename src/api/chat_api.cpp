@@ -38,9 +38,8 @@ class HttpStream final : public inference::ClientStream {
   awaitable<void> finish(std::string_view events, const inference::Settled& /*settled*/) override {
     co_await exchange_.finish(events);
   }
-  awaitable<void> break_off(const Error& error) override {
+  awaitable<void> break_off(std::string_view event) override {
     // Without the last chunk: what a client must not take for a complete answer also ends like a broken one.
-    const auto event = dialect::error_event(*caller_.dialect, error);
     if (!exchange_.write(event)) co_await exchange_.written();
   }
   awaitable<void> refuse(const Error& error) override {
