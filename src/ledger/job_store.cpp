@@ -60,9 +60,11 @@ void ReadPaidJobs::run(Connection& connection) {
   page = {};
   std::int64_t next = before ? entry_before(connection, account, *before) : newest;
   std::int64_t last = 0;
+  WallTime reached{};
   for (std::size_t looked_at = 0; next != 0; ++looked_at) {
     if (page.jobs.size() == limit || looked_at == kMostEntriesLookedAt) {
       page.next_cursor = last;
+      if (page.jobs.size() < limit) page.reached = reached;
       return;
     }
     auto row = connection.prepare(
@@ -76,6 +78,7 @@ void ReadPaidJobs::run(Connection& connection) {
                       (!filter.before || at < *filter.before);
     if (fits) page.jobs.push_back(paid_job(row));
     last = next;
+    reached = at;
     next = row.integer(12);
   }
 }

@@ -489,10 +489,14 @@ std::vector<RunningJob> Ledger::running_jobs(AccountId account) const {
   for (const auto* holds : {&state_->journaled, &state_->young}) {
     for (const OpenHold& open : *holds) {
       if (open.account->account.id != account) continue;
-      jobs.push_back({.job_id = open.job_id, .model = open.model, .held = open.amount, .held_at = open.created_at});
+      jobs.push_back({.hold_id = open.id,
+                      .job_id = open.job_id,
+                      .model = open.model,
+                      .held = open.amount,
+                      .held_at = open.created_at});
     }
   }
-  std::ranges::reverse(jobs);
+  std::ranges::sort(jobs, std::ranges::greater(), &RunningJob::hold_id);
   return jobs;
 }
 

@@ -14,6 +14,7 @@
 #include "turnpike/identity/key_ring.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/payments/top_up.hpp"
+#include "turnpike/receipts/keys.hpp"
 #include "turnpike/scheduler/registry.hpp"
 
 namespace turnpike::api {
@@ -35,6 +36,7 @@ namespace turnpike::api {
 // GET    /admin/nodes/{id}/earnings ?account=&limit=&cursor=    of its owner, or of an account that was
 // GET    /admin/payments            ?all=true
 // POST   /admin/payments/{id}/resolve {tx} or {refused: true}
+// POST   /admin/receipts/rotate
 //
 // Credits are decimal strings, scopes one string separated by spaces, times RFC 3339 in UTC. A limit is a number or
 // "none"; what is left out or null is as the key's tier says.
@@ -43,10 +45,10 @@ namespace turnpike::api {
 class AdminApi {
  public:
   // `token` is what the operator must present as `Authorization: Bearer`. `top_up`: nullptr where there are no
-  // payments.
+  // payments; `receipt_keys`: nullptr where nothing is signed.
   AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys, const dialect::Dialects& dialects,
            const Tiers& tiers, limits::AccountLimits& account_limits, scheduler::NodeRegistry& nodes,
-           const Clock& clock, payments::TopUp* top_up = nullptr);
+           const Clock& clock, payments::TopUp* top_up = nullptr, receipts::Keys* receipt_keys = nullptr);
   void add_routes(http::Router& router);
 
   using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
@@ -71,6 +73,7 @@ class AdminApi {
   Answer node_earnings(const http::Request& request);
   Answer list_payments(const http::Request& request);
   Answer resolve_payment(const http::Request& request);
+  Answer rotate_receipt_key(const http::Request& request);
 
  private:
   void route(http::Router& router, http::Verb verb, std::string_view path, Work work);
@@ -88,6 +91,7 @@ class AdminApi {
   scheduler::NodeRegistry& nodes_;
   const Clock& clock_;
   payments::TopUp* top_up_;
+  receipts::Keys* receipt_keys_;
 };
 
 }  // namespace turnpike::api

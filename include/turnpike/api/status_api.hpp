@@ -8,6 +8,7 @@
 #include "turnpike/api/guard.hpp"
 #include "turnpike/base/clock.hpp"
 #include "turnpike/http/router.hpp"
+#include "turnpike/receipts/keys.hpp"
 #include "turnpike/telemetry/metrics.hpp"
 
 namespace turnpike::api {
@@ -24,6 +25,7 @@ struct Identity {
   std::string name;
   std::string version;
   std::vector<std::string> dialects;
+  std::function<std::vector<receipts::PublicKey>()> receipt_keys = nullptr;
 };
 
 // Loop thread only.

@@ -131,6 +131,7 @@ struct EarningsPage {
 
 // A job that has a hold now.
 struct RunningJob {
+  std::int64_t hold_id = 0;
   std::string job_id;
   std::string model;
   Money held;
@@ -161,6 +162,7 @@ struct JobFilter {
 struct JobPage {
   std::vector<EndedJob> jobs;
   std::optional<std::int64_t> next_cursor;
+  std::optional<WallTime> reached = {};  // of a page that ended early: how far back it looked
 };
 
 struct Stats {
