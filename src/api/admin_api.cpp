@@ -132,7 +132,7 @@ std::string_view state_of(const scheduler::Node& node, Instant now) {
 
 AdminApi::AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys,
                    const dialect::Dialects& dialects, const Tiers& tiers, limits::AccountLimits& account_limits,
-                   scheduler::NodeRegistry& nodes, const Clock& clock, payments::TopUp* top_up, jobs::JobQueue* queue)
+                   scheduler::NodeRegistry& nodes, const Clock& clock, AdminParts optional)
     : token_(std::move(token)),
       ledger_(ledger),
       keys_(keys),
@@ -141,8 +141,9 @@ AdminApi::AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing&
       account_limits_(account_limits),
       nodes_(nodes),
       clock_(clock),
-      top_up_(top_up),
-      queue_(queue) {}
+      top_up_(optional.top_up),
+      queue_(optional.queue),
+      receipt_keys_(optional.receipt_keys) {}
 
 void AdminApi::add_routes(http::Router& router) {
   using http::Verb;
@@ -165,6 +166,9 @@ void AdminApi::add_routes(http::Router& router) {
     route(router, Verb::post, "/admin/jobs/purge", &AdminApi::purge_jobs);
     route(router, Verb::get, "/admin/jobs/{id}", &AdminApi::show_job);
     route(router, Verb::post, "/admin/jobs/{id}/requeue", &AdminApi::requeue_job);
+  }
+  if (receipt_keys_ != nullptr) {
+    route(router, Verb::post, "/admin/receipts/rotate", &AdminApi::rotate_receipt_key);
   }
   if (top_up_ == nullptr) return;
   route(router, Verb::get, "/admin/payments", &AdminApi::list_payments);
@@ -460,6 +464,12 @@ AdminApi::Answer AdminApi::resolve_payment(const http::Request& request) {
   const bool credited = outcome->kind == payments::Outcome::Kind::credited;
   co_return json{
       {"payment_id", id}, {"state", credited ? "credited" : "refused"}, {"tx", or_null(outcome->transaction)}};
+}
+
+AdminApi::Answer AdminApi::rotate_receipt_key(const http::Request& /*request*/) {
+  const auto made = co_await receipt_keys_->rotate();
+  if (!made) co_return std::unexpected(made.error());
+  co_return json{{"key_id", made->id}, {"public_key", to_base64(made->public_key)}, {"from", time_text(made->from)}};
 }
 
 }  // namespace turnpike::api

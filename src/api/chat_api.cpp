@@ -3,6 +3,9 @@
 #include <array>
 #include <utility>
 
+#include "turnpike/base/encoding.hpp"
+#include "turnpike/receipts/statements.hpp"
+
 namespace turnpike::api {
 
 using boost::asio::awaitable;
@@ -21,37 +24,96 @@ awaitable<void> send(http::Exchange& exchange, http::Response response) {
   co_await exchange.send(response);
 }
 
+// The lines of one job that say what became of its credits: some when it is held, some when it is charged.
+class CreditLines {
+ public:
+  // Signs the hold, where that is wanted.
+  CreditLines(const HeaderSigning& signing, const Caller& caller, const inference::Job& job)
+      : keys_(signing.keys), prefix_(caller.dialect->header_prefix), job_(job) {
+    const bool wanted = signing.when == SignedHeaders::always ||
+                        (signing.when == SignedHeaders::dialect && caller.dialect->signed_headers);
+    account_ = wanted ? signing.ledger.find(caller.account) : nullptr;
+    if (account_ == nullptr) return;
+    const auto hold = receipts::hold_statement(movement(job.hold.amount(), job.hold.held_at()));
+    append_signature(of_hold_, "tx-signature", hold, job.hold.held_at());
+  }
+
+  void append_head(std::string& head) const { head.append(of_hold_); }
+
+  // The names of what append_settled() appends, for a stream that ends in them.
+  void announce(std::string& head) const {
+    head.append("Trailer: ").append(prefix_).append("credits-remaining");
+    if (account_ != nullptr) head.append(", ").append(prefix_).append("settlement-tx");
+    head.append("\r\n");
+  }
+
+  void append_settled(std::string& lines, const inference::Settled& settled) const {
+    lines.append(prefix_).append("credits-remaining: ");
+    lines.append(std::to_string(settled.balance.whole_credits())).append("\r\n");
+    if (account_ == nullptr) return;
+    const auto charge = receipts::charge_statement(movement(settled.charged, settled.at));
+    append_signature(lines, "settlement-tx", charge, settled.at);
+  }
+
+ private:
+  [[nodiscard]] receipts::Movement movement(ledger::Money amount, WallTime at) const {
+    return {.account = account_->public_id, .job_id = job_.id, .model = job_.model->id, .amount = amount, .at = at};
+  }
+  // None while the key is being changed: the job has it then (GET /v1/jobs/{id}).
+  void append_signature(std::string& lines, std::string_view name, const std::string& statement, WallTime at) const {
+    const auto signature = keys_.sign(statement, at);
+    if (!signature) return;
+    lines.append(prefix_).append(name).append(": ").append(to_base64(signature->bytes)).append("\r\n");
+  }
+
+  const receipts::Keys& keys_;
+  std::string_view prefix_;
+  const inference::Job& job_;
+  const ledger::Account* account_ = nullptr;  // null: nothing is signed
+  std::string of_hold_;
+};
+
 // An inference's stream as an HTTP answer.
 class HttpStream final : public inference::ClientStream {
  public:
-  HttpStream(http::Exchange& exchange, const Guard& guard, const Caller& caller, const limits::Admission& admission)
-      : exchange_(exchange), guard_(guard), caller_(caller), admission_(admission) {}
+  HttpStream(http::Exchange& exchange, const Guard& guard, const Caller& caller, const inference::Job& job,
+             const CreditLines& lines)
+      : exchange_(exchange), guard_(guard), caller_(caller), job_(job), lines_(lines) {}
 
   void begin(std::string_view job_id, std::string_view node_id) override {
-    std::string head = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+    std::string head;
+    head.reserve(320);
+    head.append("Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
     append_job_lines(head, *caller_.dialect, job_id, node_id);
-    Guard::append_limit_lines(head, admission_);
+    lines_.append_head(head);
+    // Before HTTP/1.1 nothing can follow a body.
+    if (exchange_.request().http11) lines_.announce(head);
+    Guard::append_limit_lines(head, job_.admission);
     exchange_.start_stream(200, "text/event-stream", head);
   }
   bool write(std::string_view events) override { return exchange_.write(events); }
   awaitable<bool> written() override { return exchange_.written(); }
-  awaitable<void> finish(std::string_view events, const inference::Settled& /*settled*/) override {
-    co_await exchange_.finish(events);
+  awaitable<void> finish(std::string_view events, const inference::Settled& settled) override {
+    std::string trailers;
+    if (exchange_.request().http11) lines_.append_settled(trailers, settled);
+    co_await exchange_.finish(events, trailers);
   }
-  awaitable<void> break_off(const Error& error) override {
+  awaitable<void> break_off(std::string_view event) override {
     // Without the last chunk: what a client must not take for a complete answer also ends like a broken one.
-    const auto event = dialect::error_event(*caller_.dialect, error);
     if (!exchange_.write(event)) co_await exchange_.written();
   }
   awaitable<void> refuse(const Error& error) override {
-    co_await exchange_.send(guard_.refuse(exchange_.request(), error, admission_));
+    auto response = guard_.refuse(exchange_.request(), error, job_.admission);
+    response.headers.emplace_back(caller_.dialect->header_prefix + "job-id", job_.id);
+    co_await exchange_.send(response);
   }
 
  private:
   http::Exchange& exchange_;
   const Guard& guard_;
   const Caller& caller_;
-  const limits::Admission& admission_;
+  const inference::Job& job_;
+  const CreditLines& lines_;
 };
 
 }  // namespace
@@ -90,25 +152,28 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
 }
 
 awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
+  const CreditLines lines(signing_, caller, *job);
   auto delivered = co_await inference_.whole(*job);
   if (!delivered) {
-    job->hold = ledger::Hold();  // given back before the client is told
     if (exchange.client_gone().stop_requested()) co_return;
-    co_await exchange.send(guard_.refuse(exchange.request(), delivered.error(), job->admission));
+    auto response = guard_.refuse(exchange.request(), delivered.error(), job->admission);
+    response.headers.emplace_back(caller.dialect->header_prefix + "job-id", job->id);
+    co_await exchange.send(response);
     co_return;
   }
   std::string head;
   head.reserve(320);
   append_job_lines(head, *caller.dialect, job->id, delivered->node_id);
-  head.append(caller.dialect->header_prefix).append("credits-remaining: ");
-  head.append(std::to_string(delivered->settled.balance.whole_credits())).append("\r\n");
+  lines.append_head(head);
+  lines.append_settled(head, delivered->settled);
   Guard::append_limit_lines(head, job->admission);
   const std::array<std::string_view, 1> body{delivered->body};
   co_await exchange.send(200, "application/json", head, body);
 }
 
 awaitable<void> ChatApi::answer_stream(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
-  HttpStream stream(exchange, guard_, caller, job->admission);
+  const CreditLines lines(signing_, caller, *job);
+  HttpStream stream(exchange, guard_, caller, *job, lines);
   co_await inference_.stream(*job, stream);
 }
 

@@ -22,7 +22,8 @@ std::string pool_of(const http::Request& request) {
 json pricing(const ledger::Price& price) {
   const auto usd = [](ledger::Money money) { return format_decimal(money.nanousd(), kNanoScale, 2); };
   json out = {{"prompt_per_million_usd", usd(price.prompt_per_million)},
-              {"completion_per_million_usd", usd(price.completion_per_million)}};
+              {"completion_per_million_usd", usd(price.completion_per_million)},
+              {"price_id", ledger::price_id(price)}};
   if (price.per_request != ledger::Money() || price.per_thousand_beyond != ledger::Money()) {
     out["per_request_usd"] = usd(price.per_request);
     out["included_output_tokens"] = price.included_output_tokens;

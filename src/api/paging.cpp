@@ -18,15 +18,21 @@ std::optional<std::int64_t> whole_number(const std::string& text) {
 
 }  // namespace
 
+Result<int> read_limit(const http::Request& request) {
+  const auto text = request.query_value("limit");
+  if (!text) return Paging().limit;
+  const auto value = whole_number(*text);
+  if (!value || *value < 1 || *value > kMostLimit) {
+    return fail(Fault::invalid_request, "limit must be a whole number from 1 to 200", "limit");
+  }
+  return static_cast<int>(*value);
+}
+
 Result<Paging> read_paging(const http::Request& request) {
   Paging paging;
-  if (const auto text = request.query_value("limit")) {
-    const auto value = whole_number(*text);
-    if (!value || *value < 1 || *value > kMostLimit) {
-      return fail(Fault::invalid_request, "limit must be a whole number from 1 to 200", "limit");
-    }
-    paging.limit = static_cast<int>(*value);
-  }
+  const auto limit = read_limit(request);
+  if (!limit) return std::unexpected(limit.error());
+  paging.limit = *limit;
   if (const auto text = request.query_value("cursor")) {
     paging.before = whole_number(*text);
     if (!paging.before) {

@@ -17,4 +17,7 @@ struct Paging {
 // By the query's `limit` (1 to 200) and `cursor`. Errors: invalid_request, with the member.
 [[nodiscard]] Result<Paging> read_paging(const http::Request& request);
 
+// The query's `limit` alone.
+[[nodiscard]] Result<int> read_limit(const http::Request& request);
+
 }  // namespace turnpike::api

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "json_body.hpp"
 #include "reply.hpp"
 
 namespace turnpike::api {
@@ -59,14 +60,29 @@ http::Response StatusApi::ready() const {
   return response;
 }
 
+namespace {
+
+json render(const receipts::PublicKey& key) {
+  return {{"key_id", key.id},
+          {"alg", "Ed25519"},
+          {"public_key", to_base64(key.public_key)},
+          {"from", time_text(key.from)},
+          {"until", time_or_null(key.until)}};
+}
+
+}  // namespace
+
 http::Response StatusApi::well_known() const {
+  json keys = json::array();
+  if (identity_.receipt_keys) {
+    for (const auto& key : identity_.receipt_keys()) keys.push_back(render(key));
+  }
   http::Response response;
-  response.body = json{
-      {"name", identity_.name},
-      {"version", identity_.version},
-      {"dialects", identity_.dialects},
-      {"receipt_keys",
-       json::array()}}.dump();
+  response.body = json{{"name", identity_.name},
+                       {"version", identity_.version},
+                       {"dialects", identity_.dialects},
+                       {"receipt_keys", std::move(keys)}}
+                      .dump();
   return response;
 }
 

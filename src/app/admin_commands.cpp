@@ -320,4 +320,11 @@ int resolve_payment(const AdminCommand& command, const std::string& id, const st
   });
 }
 
+int rotate_receipt_key(const AdminCommand& command) {
+  return ask(command, "POST", "/admin/receipts/rotate", nullptr, [&](const json& answer) {
+    print_one(command.output, {{"Signed from now on by", "key_id"}, {"Public key", "public_key"}, {"From", "from"}},
+              answer);
+  });
+}
+
 }  // namespace turnpike::app

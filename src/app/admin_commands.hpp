@@ -69,4 +69,6 @@ int list_payments(const AdminCommand& command, bool all);
 // `tx` brought the money; or `refused`: none came.
 int resolve_payment(const AdminCommand& command, const std::string& id, const std::string& tx, bool refused);
 
+int rotate_receipt_key(const AdminCommand& command);
+
 }  // namespace turnpike::app

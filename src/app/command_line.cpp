@@ -25,6 +25,7 @@ struct Arguments {
   KeyOptions key;
   LimitOptions limits;
   JobOptions jobs;
+  ReceiptTrust trust;
   std::string id;
   std::string account;
   std::string credits;
@@ -210,6 +211,22 @@ void add_payments(CLI::App& app, Arguments& arguments) {
   how->require_option(1);
 }
 
+void add_receipts(CLI::App& app, Arguments& arguments) {
+  CLI::App* receipts = add_group(app, "receipts", "Signed receipts of charges");
+  CLI::App* verify =
+      add(*receipts, "verify", "Check receipts, roots and proofs as the gateway gave them; offline", arguments,
+          [&arguments] { return verify_receipts(arguments.file, arguments.trust, arguments.admin.output); });
+  verify->add_option("FILE", arguments.file, "JSON, or a JSON document a line")->required();
+  CLI::Option_group* trust = verify->add_option_group("Whom to believe");
+  trust->add_option("--key", arguments.trust.keys, "A public key, as 64 hex digits");
+  trust->add_option("--keys", arguments.trust.keys_file, "A file with the answer of /.well-known/turnpike");
+  trust->require_option(1, 0);
+  verify->add_flag("--json", arguments.as_json, "Print one JSON object");
+  CLI::App* rotate = add(*receipts, "rotate", "Sign by a new key from now on; what was signed stays good", arguments,
+                         [&arguments] { return rotate_receipt_key(arguments.admin); });
+  add_place(*rotate, arguments);
+}
+
 void add_local(CLI::App& app, Arguments& arguments) {
   CLI::App* config = add_group(app, "config", "The configuration");
   CLI::App* check = add(*config, "check", "Tell every fault of a file", arguments,
@@ -237,6 +254,7 @@ std::optional<int> parse(int argc, char** argv, Arguments& arguments) {
   add_nodes(app, arguments);
   add_jobs(app, arguments);
   add_payments(app, arguments);
+  add_receipts(app, arguments);
   add_local(app, arguments);
   try {
     app.parse(argc, argv);

@@ -50,7 +50,9 @@ ledger::Limits ledger_limits(const config::Config& config) {
   return {.max_accounts = config.ledger.max_accounts,
           .max_open_holds = config.ledger.max_open_holds,
           .hold_journal_delay = config.ledger.hold_journal_delay,
-          .low_threshold = ledger::Money::nanousd(config.ledger.low_threshold_nanousd)};
+          .low_threshold = ledger::Money::nanousd(config.ledger.low_threshold_nanousd),
+          .max_unpaid_jobs = config.receipts.max_unpaid_jobs,
+          .unpaid_retention = config.receipts.unpaid_retention};
 }
 
 scheduler::BreakerRules breaker_rules(const config::Config& config) {
@@ -129,6 +131,22 @@ identity::SignatureTerms signature_terms(const config::Config& config) {
           .window = config.signatures.window,
           .max_nonces = config.signatures.max_nonces,
           .max_nonces_per_key = config.signatures.max_nonces_per_key};
+}
+
+api::HeaderSigning header_signing(const config::Config& config, const receipts::Keys& keys,
+                                  const ledger::Ledger& ledger) {
+  const auto when = [&] {
+    switch (config.receipts.signed_headers) {
+      case config::SignedHeaders::dialect:
+        return api::SignedHeaders::dialect;
+      case config::SignedHeaders::always:
+        return api::SignedHeaders::always;
+      case config::SignedHeaders::never:
+        return api::SignedHeaders::never;
+    }
+    std::unreachable();
+  };
+  return {.keys = keys, .ledger = ledger, .when = when()};
 }
 
 api::TokenLimits token_limits(const config::Config& config) {

@@ -5,6 +5,7 @@
 
 #include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/channel_api.hpp"
+#include "turnpike/api/chat_api.hpp"
 #include "turnpike/api/guard.hpp"
 #include "turnpike/api/queue_api.hpp"
 #include "turnpike/api/token_api.hpp"
@@ -43,6 +44,8 @@ api::AuthLimits auth_limits(const config::Config& config);
 identity::KeyRules key_rules(const config::Config& config);
 identity::TokenTerms token_terms(const config::Config& config);
 identity::SignatureTerms signature_terms(const config::Config& config);
+api::HeaderSigning header_signing(const config::Config& config, const receipts::Keys& keys,
+                                  const ledger::Ledger& ledger);
 api::TokenLimits token_limits(const config::Config& config);
 
 payments::FacilitatorPlace facilitator_place(const config::Payments& payments);

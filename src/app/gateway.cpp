@@ -17,10 +17,13 @@
 #include "turnpike/api/channel_api.hpp"
 #include "turnpike/api/chat_api.hpp"
 #include "turnpike/api/credits_api.hpp"
+#include "turnpike/api/job_source.hpp"
+#include "turnpike/api/jobs_api.hpp"
 #include "turnpike/api/keys_api.hpp"
 #include "turnpike/api/models_api.hpp"
 #include "turnpike/api/nodes_api.hpp"
 #include "turnpike/api/queue_api.hpp"
+#include "turnpike/api/receipts_api.hpp"
 #include "turnpike/api/status_api.hpp"
 #include "turnpike/api/token_api.hpp"
 #include "turnpike/api/topup_api.hpp"
@@ -38,7 +41,9 @@
 #include "turnpike/inference/inference.hpp"
 #include "turnpike/jobs/inference_run.hpp"
 #include "turnpike/jobs/job_queue.hpp"
+#include "turnpike/ledger/receipt_log.hpp"
 #include "turnpike/payments/top_up.hpp"
+#include "turnpike/receipts/keys.hpp"
 #include "turnpike/relay/prober.hpp"
 #include "turnpike/relay/relay.hpp"
 #include "turnpike/storage/sqlite.hpp"
@@ -88,6 +93,7 @@ std::string_view route_name(const http::Request& request) {
                                          "/v1/auth/token",
                                          "/v1/keys",
                                          "/v1/webhooks",
+                                         "/v1/jobs",
                                          "/v1/channel",
                                          "/v1/channel/stream",
                                          "/health",
@@ -103,6 +109,8 @@ std::string_view route_name(const http::Request& request) {
   if (request.path.starts_with("/v1/keys/")) return "/v1/keys";
   if (request.path.starts_with("/v1/nodes/")) return "/v1/nodes";
   if (request.path.starts_with("/v1/results/")) return "/v1/results";
+  if (request.path.starts_with("/v1/jobs/")) return "/v1/jobs";
+  if (request.path.starts_with("/v1/receipts/")) return "/v1/receipts";
   if (request.path.starts_with("/v1/webhooks/")) return "/v1/webhooks";
   return request.path.starts_with("/v1/models/") ? "/v1/models" : "other";
 }
@@ -121,6 +129,7 @@ struct Gateway::Parts {
   Result<void> open_queue();
   Result<void> open_listeners();
   void add_routes();
+  void add_job_routes();
   void add_metrics();
   void add_webhook_metrics(std::vector<telemetry::Reading>& out) const;
   void add_queue_metrics(std::vector<telemetry::Reading>& out) const;
@@ -128,6 +137,7 @@ struct Gateway::Parts {
   http::ServerParts server_parts(const http::Router& router, asio::ssl::context* context);
   awaitable<void> journal_holds(std::stop_token stop);
   awaitable<void> journal_key_use(std::stop_token stop);
+  awaitable<void> forget_unpaid_jobs(std::stop_token stop);
   [[nodiscard]] api::Status status() const;
 
   asio::io_context& loop;
@@ -139,6 +149,8 @@ struct Gateway::Parts {
   std::unique_ptr<storage::Database> database;
   events::Subscriptions subscriptions;
   std::unique_ptr<ledger::Ledger> ledger;
+  ledger::ReceiptLog receipt_log{*database};
+  std::unique_ptr<receipts::Keys> receipt_keys;
   std::unique_ptr<identity::KeyRing> keys;
   std::optional<identity::AccessTokens> tokens;
   std::unique_ptr<identity::RequestSignatures> signatures;
@@ -173,6 +185,13 @@ struct Gateway::Parts {
   std::optional<api::Guard> guard;
   std::optional<api::QueueApi> queue_routes;
   std::optional<api::ChatApi> chat;
+  std::optional<api::RunningJobs> running_jobs;
+  std::optional<api::PaidJobs> paid_jobs;
+  std::optional<api::UnpaidJobs> unpaid_jobs;
+  std::optional<api::QueuedJobs> queued_jobs;
+  std::optional<api::GivenUpJobs> given_up_jobs;
+  std::optional<api::JobsApi> jobs;
+  std::optional<api::ReceiptsApi> receipts;
   std::optional<api::ModelsApi> models;
   std::optional<api::CreditsApi> credits;
   std::optional<api::NodesApi> node_routes;
@@ -197,6 +216,9 @@ Result<void> Gateway::Parts::open_money() {
   auto opened = ledger::Ledger::open(*database, clock, ledger_limits(config), &subscriptions);
   if (!opened) return std::unexpected(std::move(opened.error()));
   ledger = *std::move(opened);
+  auto signing_keys = receipts::Keys::open(*database, clock, config.data_dir);
+  if (!signing_keys) return std::unexpected(std::move(signing_keys.error()));
+  receipt_keys = *std::move(signing_keys);
   auto ring = identity::KeyRing::open(*database, clock, key_rules(config));
   if (!ring) return std::unexpected(std::move(ring.error()));
   keys = *std::move(ring);
@@ -311,11 +333,27 @@ api::Status Gateway::Parts::status() const {
   return now;
 }
 
+void Gateway::Parts::add_job_routes() {
+  // Before the jobs: their ids take the rest of a path.
+  receipts.emplace(*guard, receipt_log, *receipt_keys, clock);
+  receipts->add_routes(router);
+  running_jobs.emplace(*ledger);
+  paid_jobs.emplace(*ledger);
+  unpaid_jobs.emplace(*ledger);
+  queued_jobs.emplace(*queue);
+  given_up_jobs.emplace(*queue);
+  jobs.emplace(
+      *guard, *ledger, *receipt_keys,
+      std::vector<api::JobSource*>{&*running_jobs, &*paid_jobs, &*unpaid_jobs, &*queued_jobs, &*given_up_jobs});
+  jobs->add_routes(router);
+}
+
 void Gateway::Parts::add_routes() {
   queue_routes.emplace(*guard, *queue, *ledger, dialects, clock, queue_limits(config));
   queue_routes->add_routes(router);
-  chat.emplace(*guard, *inference, *queue_routes);
+  chat.emplace(*guard, *inference, *queue_routes, header_signing(config, *receipt_keys, *ledger));
   chat->add_routes(router);
+  add_job_routes();
   models.emplace(*guard, catalogue, registry, clock);
   models->add_routes(router);
   credits.emplace(*guard, *ledger);
@@ -338,10 +376,12 @@ void Gateway::Parts::add_routes() {
   channel_routes->add_routes(router);
   api::Identity identity{.name = config.network.name, .version = TURNPIKE_VERSION, .dialects = {}};
   for (const auto& dialect : dialects.all()) identity.dialects.push_back(dialect.id);
+  identity.receipt_keys = [this] { return receipt_keys->all(); };
   state.emplace([this] { return status(); }, std::move(identity), metrics, clock);
   state->add_routes(router, &*guard);
   admin.emplace(admin_token(fs::path(config.data_dir) / "admin.token"), *ledger, *keys, dialects, tiers,
-                *account_limits, registry, clock, top_up.get(), queue.get());
+                *account_limits, registry, clock,
+                api::AdminParts{.top_up = top_up.get(), .queue = queue.get(), .receipt_keys = receipt_keys.get()});
   admin->add_routes(admin_router);
   state->add_routes(admin_router, nullptr);
 }
@@ -426,6 +466,8 @@ void Gateway::Parts::add_metrics() {
     gauge("turnpike_open_holds", "Holds not yet settled", static_cast<double>(money.open_holds));
     count("turnpike_captures_total", "Charges", money.captures);
     count("turnpike_releases_total", "Holds given back", money.releases);
+    count("turnpike_unpaid_jobs_forgotten_total", "Unpaid jobs that storage did not take", money.unpaid_forgotten);
+    gauge("turnpike_receipts", "Receipts in the log", static_cast<double>(money.receipts));
     count("turnpike_low_credits_total", "Charges that took a balance below its low threshold", money.low_crossings);
     count("turnpike_insufficient_credits_total", "Requests refused for want of credits", money.refusals);
     if (top_up) {
@@ -513,6 +555,12 @@ awaitable<void> Gateway::Parts::journal_key_use(std::stop_token stop) {
   while (co_await pause(loop.get_executor(), deadlines, config.keys.last_used_flush, stop)) keys->write_last_used();
 }
 
+awaitable<void> Gateway::Parts::forget_unpaid_jobs(std::stop_token stop) {
+  do {
+    ledger->forget_unpaid_jobs();
+  } while (co_await pause(loop.get_executor(), deadlines, std::chrono::minutes(10), stop));
+}
+
 Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Gateway::~Gateway() = default;
 
@@ -555,6 +603,7 @@ void Gateway::start() {
   const auto stop = parts_->tasks.stop_token();
   parts_->tasks.spawn("node probes", parts_->prober.run(stop));
   parts_->tasks.spawn("hold journal", parts_->journal_holds(stop));
+  parts_->tasks.spawn("unpaid jobs", parts_->forget_unpaid_jobs(stop));
   if (parts_->top_up) parts_->top_up->start();
   parts_->webhooks->start();
   parts_->channels->start();

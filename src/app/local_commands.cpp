@@ -1,13 +1,20 @@
 #include "local_commands.hpp"
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <cstdio>
+#include <expected>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "turnpike/base/encoding.hpp"
 #include "turnpike/config/config.hpp"
 #include "turnpike/dialect/dialect.hpp"
 #include "turnpike/ledger/ledger.hpp"
+#include "turnpike/receipts/verify.hpp"
 #include "turnpike/storage/sqlite.hpp"
 
 namespace turnpike::app {
@@ -75,6 +82,69 @@ int check_ledger(const GatewayPlace& place, Output output) {
              {"Faults", "faults"}},
             found_books);
   return books->faults.empty() ? 0 : 1;
+}
+
+namespace {
+
+constexpr int kUnreadable = 2;
+constexpr std::size_t kPublicKeyBytes = 32;
+
+int cannot(std::string_view message) {
+  complain(message);
+  return kUnreadable;
+}
+
+std::optional<std::string> read_file(const std::string& file) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return std::nullopt;
+  return std::string((std::istreambuf_iterator<char>(stream)), std::istreambuf_iterator<char>());
+}
+
+// The error is what to tell.
+std::expected<std::vector<receipts::TrustedKey>, std::string> read_trust(const ReceiptTrust& trust) {
+  std::vector<receipts::TrustedKey> keys;
+  for (const auto& hex : trust.keys) {
+    auto bytes = from_hex(hex);
+    if (!bytes || bytes->size() != kPublicKeyBytes) {
+      return std::unexpected("--key: expected the 64 hex digits of a public key, got " + hex);
+    }
+    keys.push_back({.id = {}, .public_key = *std::move(bytes)});
+  }
+  if (trust.keys_file.empty()) return keys;
+  const auto text = read_file(trust.keys_file);
+  if (!text) return std::unexpected("cannot read " + trust.keys_file);
+  auto listed = receipts::trusted_keys(nlohmann::json::parse(*text, nullptr, false));
+  if (!listed) return std::unexpected(trust.keys_file + ": " + listed.error().message);
+  std::ranges::move(*listed, std::back_inserter(keys));
+  return keys;
+}
+
+}  // namespace
+
+int verify_receipts(const std::string& file, const ReceiptTrust& trust, Output output) {
+  const auto keys = read_trust(trust);
+  if (!keys) return cannot(keys.error());
+  const auto text = read_file(file);
+  if (!text) return cannot("cannot read " + file);
+  const auto documents = receipts::read_documents(*text);
+  if (!documents) return cannot(file + ": " + documents.error().message);
+  const auto verdict = receipts::verify(*documents, *keys);
+  if (output == Output::table) {
+    for (const auto& fault : verdict.faults) put(fault + "\n");
+  }
+  print_one(output,
+            {{"Receipts", "receipts"},
+             {"Links of the chain", "links"},
+             {"Roots", "roots"},
+             {"Proofs that hold", "proofs"},
+             {"Faults", output == Output::table ? "count" : "faults"}},
+            {{"receipts", verdict.receipts},
+             {"links", verdict.links},
+             {"roots", verdict.heads},
+             {"proofs", verdict.proofs},
+             {"count", verdict.faults.size()},
+             {"faults", verdict.faults}});
+  return verdict.faults.empty() ? 0 : 1;
 }
 
 int print_version() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "admin_client.hpp"
 #include "print.hpp"
@@ -14,6 +15,16 @@ int print_config_schema();
 
 // Proves the books of the data folder right. No gateway may run on it.
 int check_ledger(const GatewayPlace& place, Output output);
+
+// What a check of receipts believes in: public keys in hex, and a file with the answer of /.well-known/turnpike.
+struct ReceiptTrust {
+  std::vector<std::string> keys;
+  std::string keys_file;
+};
+
+// Checks what the receipts' routes answered, offline. 0: all of it holds; 1: a line for each fault; 2: it cannot be
+// read.
+int verify_receipts(const std::string& file, const ReceiptTrust& trust, Output output);
 
 int print_version();
 

@@ -314,6 +314,15 @@ std::optional<Payments> read_payments(const Json& from, Report& report) {
   return payments;
 }
 
+Receipts read_receipts(const Json& from) {
+  const auto headers = text(from, "signed_headers");
+  return {.signed_headers = headers == "always"  ? SignedHeaders::always
+                            : headers == "never" ? SignedHeaders::never
+                                                 : SignedHeaders::dialect,
+          .unpaid_retention = std::chrono::seconds(count(from, "unpaid_retention_secs")),
+          .max_unpaid_jobs = count(from, "max_unpaid_jobs")};
+}
+
 ChannelLimits read_channel_limits(const Json& from) {
   return {.posts_per_minute = count(from, "posts_per_minute"),
           .max_accounts = count(from, "max_accounts"),
@@ -407,6 +416,7 @@ Config read(const Json& from, const Json& written, Report& report) {
       .hold_journal_delay = millis(ledger, "hold_journal_delay_ms"),
       .write_queue_limit = count(ledger, "write_queue_limit"),
       .low_threshold_nanousd = ledger.at("low_threshold_usd").is_null() ? 0 : nanousd(ledger, "low_threshold_usd")};
+  config.receipts = read_receipts(from.at("receipts"));
   config.wallets = read_wallets(from.at("wallets"));
   config.keys = read_keys(from.at("keys"));
   const Json& signatures = from.at("signatures");
@@ -635,6 +645,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/relay", now.relay == next.relay);
   same("/scheduler", now.scheduler == next.scheduler);
   same("/ledger", now.ledger == next.ledger);
+  same("/receipts", now.receipts == next.receipts);
   same("/wallets", now.wallets == next.wallets);
   same("/keys", now.keys == next.keys);
   same("/signatures", now.signatures == next.signatures);

@@ -142,6 +142,7 @@ Dialect read_dialect(const Json& json, const std::string& file, std::vector<std:
   read_prefixes(members, dialect);
   read_answer_id(members, dialect);
   members.text("header_prefix", dialect.header_prefix, true);
+  members.flag("signed_headers", dialect.signed_headers);
   read_request_defaults(members, dialect);
   members.text("default_tier", dialect.default_tier, true);
   members.flag("queues", dialect.queues);

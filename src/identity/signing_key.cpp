@@ -33,21 +33,29 @@ unsigned char* room_of(std::string& text) {
   return static_cast<unsigned char*>(static_cast<void*>(text.data()));
 }
 
-std::unexpected<Error> unusable(const std::string& file, const std::string& why) {
-  return fail(Fault::internal_error, "the key for access tokens, " + file + ", " + why);
+// Where a key is, and what it is for.
+struct Place {
+  const std::string& file;
+  std::string_view purpose;
+};
+
+std::unexpected<Error> unusable(const Place& place, const std::string& why) {
+  return fail(Fault::internal_error, std::string(place.purpose) + ", " + place.file + ", " + why);
 }
 
-Result<std::string> make_seed(const std::string& file) {
+Result<std::string> make_seed(const Place& place) {
   std::string seed(kSeedBytes, '\0');
   fill_random(std::as_writable_bytes(std::span(seed)));
   const std::string text = std::string(kPemHead) + to_base64(std::string(kPkcs8Head) + seed) + std::string(kPemFoot);
-  if (const auto written = write_private_file(file, text); !written) return unusable(file, written.error());
+  if (const auto written = write_private_file(place.file, text); !written) {
+    return unusable(place, written.error());
+  }
   return seed;
 }
 
-Result<std::string> read_seed(const std::string& file) {
-  const auto read = read_private_file(file);
-  if (!read) return unusable(file, read.error());
+Result<std::string> read_seed(const Place& place) {
+  const auto read = read_private_file(place.file);
+  if (!read) return unusable(place, read.error());
   const std::string_view text = *read;
   if (text.size() > kPemHead.size() + kPemFoot.size() && text.starts_with(kPemHead) && text.ends_with(kPemFoot)) {
     const auto base64 = text.substr(kPemHead.size(), text.size() - kPemHead.size() - kPemFoot.size());
@@ -56,7 +64,7 @@ Result<std::string> read_seed(const std::string& file) {
       return der->substr(kPkcs8Head.size());
     }
   }
-  return unusable(file, "is no Ed25519 key in PKCS#8");
+  return unusable(place, "is no Ed25519 key in PKCS#8");
 }
 
 }  // namespace
@@ -72,10 +80,11 @@ SigningKey::~SigningKey() {
 SigningKey::SigningKey(SigningKey&&) noexcept = default;
 SigningKey& SigningKey::operator=(SigningKey&&) noexcept = default;
 
-Result<SigningKey> SigningKey::open(const std::string& file) {
+Result<SigningKey> SigningKey::open(const std::string& file, std::string_view purpose) {
+  const Place place{.file = file, .purpose = purpose};
   std::error_code failed;
   const bool there = fs::exists(fs::symlink_status(file, failed));
-  auto seed = there ? read_seed(file) : make_seed(file);
+  auto seed = there ? read_seed(place) : make_seed(place);
   if (!seed) return std::unexpected(std::move(seed).error());
   return SigningKey(*std::move(seed));
 }

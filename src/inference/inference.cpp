@@ -4,6 +4,7 @@
 #include <boost/container/small_vector.hpp>
 #include <utility>
 
+#include "turnpike/base/running_digest.hpp"
 #include "turnpike/dialect/error_body.hpp"
 
 namespace turnpike::inference {
@@ -23,6 +24,17 @@ std::string_view path_of(RequestKind kind) {
       return "/embeddings";
     default:
       return "/chat/completions";
+  }
+}
+
+ledger::Work work_of(RequestKind kind) {
+  switch (kind) {
+    case RequestKind::completion:
+      return ledger::Work::completion;
+    case RequestKind::embedding:
+      return ledger::Work::embedding;
+    default:
+      return ledger::Work::chat;
   }
 }
 
@@ -181,6 +193,7 @@ Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request,
   }
   dialect::append_id(request.dialect, ids_, clock_.wall(), job.id);
   job.price = price_of(*job.model, request.pool);
+  job.most = *most;
   auto hold = ledger_.hold(request.account, job.price.cost(*most), {.job_id = job.id, .model = job.model->id});
   if (!hold) return std::unexpected(std::move(hold.error()));
   job.hold = *std::move(hold);
@@ -199,6 +212,7 @@ Result<std::unique_ptr<Job>> Inference::resume(const InferenceRequest& request, 
   }
   job.id = held.id;
   job.price = held.price;
+  job.most = *most;
   job.hold = std::move(held.hold);
   admit(job, admission);
   return made;
@@ -233,18 +247,30 @@ relay::Call Inference::call_of(const Job& job, std::string_view path) const {
           .request_id = job.request.request_id};
 }
 
-Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, bool complete,
-                                             std::span<relay::Part> parts, std::shared_ptr<storage::Operation> beside) {
+Settled Inference::settle(const Job& job, const relay::Used& used, bool complete) {
   Settled settled;
   settled.tokens = {.prompt = used.prompt_tokens, .completion = used.completion_tokens};
   settled.basis = !complete || !used.claimed ? Basis::relayed : used.bounded ? Basis::bounded : Basis::node_usage;
   settled.charged = std::min(job.price.cost(settled.tokens), job.hold.amount());
+  return settled;
+}
+
+Result<Inference::Charged> Inference::charge(Job& job, Settled settled, const relay::Used& used,
+                                             std::span<relay::Part> parts, const Answered& answered,
+                                             std::shared_ptr<storage::Operation> beside) {
   relay::attribute(used, parts);
   const auto nodes = nodes_of(parts, job.price, settled.charged);
   auto captured = ledger_.charge(std::move(job.hold), {.amount = settled.charged,
                                                        .basis = settled.basis,
                                                        .tokens = settled.tokens,
                                                        .nodes = nodes,
+                                                       .evidence = {.request = sha256(job.request.body),
+                                                                    .response = answered.digest,
+                                                                    .work = work_of(job.request.kind),
+                                                                    .stream = job.scan.stream,
+                                                                    .ended = answered.ended,
+                                                                    .price = job.price,
+                                                                    .most = job.most},
                                                        .beside = std::move(beside)});
   if (job.admission.limits_tokens()) {
     job.admission.settle(settled.tokens.prompt + settled.tokens.completion, today_of(job.request.account),
@@ -252,13 +278,32 @@ Result<Inference::Charged> Inference::charge(Job& job, const relay::Used& used, 
   }
   if (!captured) return std::unexpected(std::move(captured.error()));
   settled.balance = captured->balance;
+  settled.at = captured->at;
   return Charged{.settled = settled, .captured = *std::move(captured)};
+}
+
+// `error`: what the client is told; null: it left.
+void Inference::end_unpaid(Job& job, const Error* error) {
+  if (!job.request.remember_unpaid) {
+    ledger_.release(std::move(job.hold), error == nullptr ? "client left" : "no answer");
+    return;
+  }
+  ledger::Unpaid why;
+  if (error != nullptr) {
+    why.code = dialect::kind_of(job.request.dialect, error->fault).code;
+    why.timed_out = error->fault == Fault::node_timeout;
+  }
+  ledger_.end_unpaid(std::move(job.hold), why);
 }
 
 awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
   const auto call = call_of(job, path_of(job.request.kind));
   auto answer = co_await relay_.whole(call);
-  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  if (!answer) {
+    // Whoever keeps answers keeps the hold too, for another try.
+    if (keeper == nullptr) end_unpaid(job, job.request.client_gone.stop_requested() ? nullptr : &answer.error());
+    co_return std::unexpected(std::move(answer.error()));
+  }
   auto seen = seen_of(job);
   seen.text_bytes = answer->scan.text_bytes;
   auto claim = answer->scan.counts;
@@ -278,7 +323,9 @@ awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
     beside = *std::move(kept);
   }
   relay::Part parts[] = {{.node_id = std::move(answer->node_id), .payee = answer->payee}};
-  auto charged = charge(job, relay::use_of_complete(seen, claim), true, parts, std::move(beside));
+  const auto used = relay::use_of_complete(seen, claim);
+  auto charged =
+      charge(job, settle(job, used, true), used, parts, {.digest = sha256(delivered.body)}, std::move(beside));
   if (!charged) co_return std::unexpected(std::move(charged.error()));
   if (charged->captured.pending) {
     if (auto written = co_await ledger_.written(charged->captured); !written) {
@@ -289,7 +336,8 @@ awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
   co_return delivered;
 }
 
-// Between the relay and the client of one stream: the end of the stream waits for the charge.
+// Between the relay and the client of one stream: the end of the stream waits for the charge, and the charge knows the
+// digest of the whole stream, its end among it.
 class StreamSettler final : public relay::StreamSink {
  public:
   StreamSettler(Inference& inference, Job& job, ClientStream& client)
@@ -298,8 +346,8 @@ class StreamSettler final : public relay::StreamSink {
   void served_by(const scheduler::Node& node) override { node_id_ = node.id(); }
 
   bool write(std::string_view events) override {
-    begin();
-    return client_.write(events);
+    digest_.add(events);
+    return pass_on(events);
   }
   awaitable<bool> written() override { return client_.written(); }
 
@@ -308,45 +356,75 @@ class StreamSettler final : public relay::StreamSink {
     end.seen = inference_.seen_of(job_);
     end.seen.text_bytes = counted.text_bytes;
     end.seen.text_events = counted.text_events;
+    if (!end.complete && !end.client_left && !end.error) {
+      end.error = Error{.fault = Fault::node_error, .message = "the node failed"};
+    }
     if (!end.complete && counted.text_events == 0) {
-      inference_.ledger_.release(std::move(job_.hold), end.client_left ? "client left" : "no answer");
-    } else {
-      const auto used = end.complete ? relay::use_of_complete(end.seen, end.claim) : relay::use_of_relayed(end.seen);
-      auto charged = inference_.charge(job_, used, end.complete, end.parts);
-      auto written = charged ? Result<void>() : std::unexpected(std::move(charged.error()));
-      if (charged && charged->captured.pending) {
-        // What the node sent does not wait for the disk; the end of the stream does.
-        if (!end.events.empty() && !write(end.events)) co_await client_.written();
-        end.events.clear();
-        written = co_await inference_.ledger_.written(charged->captured);
-      }
-      if (written && end.complete) {
-        co_await finish_complete(end, charged->settled);
-        co_return;
-      }
-      // What was not written down is not acknowledged: the stream ends as a broken one.
-      if (!written) end.error = std::move(written.error());
+      inference_.end_unpaid(job_, end.client_left ? nullptr : &*end.error);
+      return end.client_left ? nothing() : fail(*end.error);
     }
-    if (end.client_left) co_return;
-    const Error error = end.error.value_or(Error{.fault = Fault::node_error, .message = "the node failed"});
-    if (begun_) {
-      co_await client_.break_off(error);
-    } else {
-      co_await client_.refuse(error);
-    }
+    return settle(end);
   }
 
  private:
+  static awaitable<void> nothing() { co_return; }
+
+  bool pass_on(std::string_view events) {
+    begin();
+    return client_.write(events);
+  }
+
   void begin() {
     if (!std::exchange(begun_, true)) client_.begin(job_.id, node_id_);
   }
 
-  awaitable<void> finish_complete(relay::StreamEnd& end, const Settled& settled) {
-    begin();
-    std::string& tail = end.events;
-    if (job_.scan.include_usage) append_usage(tail, end, settled);
-    tail += "data: [DONE]\n\n";
-    co_await client_.finish(tail, settled);
+  awaitable<void> fail(const Error& error) {
+    if (!begun_) return client_.refuse(error);
+    last_ = dialect::error_event(job_.request.dialect, error);
+    return client_.break_off(last_);
+  }
+
+  awaitable<void> settle(relay::StreamEnd& end) {
+    const auto used = end.complete ? relay::use_of_complete(end.seen, end.claim) : relay::use_of_relayed(end.seen);
+    const auto settled = Inference::settle(job_, used, end.complete);
+    const auto sent = end.events.size();
+    append_end(end, settled);
+    digest_.add(end.events);
+    const auto ended = end.complete      ? ledger::Ended::complete
+                       : end.client_left ? ledger::Ended::client_left
+                                         : ledger::Ended::broken;
+    auto charged = inference_.charge(job_, settled, used, end.parts, {.ended = ended, .digest = digest_.finish()});
+    if (!charged) {
+      if (!end.client_left) co_await fail(charged.error());
+      co_return;
+    }
+    std::string_view last = end.events;
+    if (charged->captured.pending) {
+      // What the node sent does not wait for the disk; the end of the stream does.
+      if (sent > 0 && !pass_on(last.substr(0, sent))) co_await client_.written();
+      last.remove_prefix(sent);
+      if (auto written = co_await inference_.ledger_.written(charged->captured); !written) {
+        // What was not written down is not acknowledged: the stream ends as a broken one.
+        if (!end.client_left) co_await fail(written.error());
+        co_return;
+      }
+    }
+    if (end.complete) {
+      begin();
+      co_await client_.finish(last, charged->settled);
+    } else if (!end.client_left) {
+      co_await client_.break_off(last);
+    }
+  }
+
+  // What the client is sent behind the node's last events.
+  void append_end(relay::StreamEnd& end, const Settled& settled) const {
+    if (end.complete) {
+      if (job_.scan.include_usage) append_usage(end.events, end, settled);
+      end.events += "data: [DONE]\n\n";
+    } else if (!end.client_left) {
+      end.events += dialect::error_event(job_.request.dialect, *end.error);
+    }
   }
 
   // The node's own usage chunk; where it sent none, or one that was not believed, the gateway's count in its place.
@@ -372,7 +450,9 @@ class StreamSettler final : public relay::StreamSink {
   Inference& inference_;
   Job& job_;
   ClientStream& client_;
+  RunningSha256 digest_;
   std::string node_id_;
+  std::string last_;  // an error event on its way
   bool begun_ = false;
 };
 

@@ -204,7 +204,8 @@ awaitable<void> JobQueue::Inner::run(std::int64_t row) {
   Running& job = running.at(row);
   const Request& request = job.claimed.request;
   const auto account = request.account;
-  ledger::Hold hold = parts.ledger.take_up(account, request.held, {.job_id = request.id, .model = request.model});
+  ledger::Hold hold = parts.ledger.take_up(account, request.held, {.job_id = request.id, .model = request.model},
+                                           job.claimed.created_at);
   const Outcome outcome = co_await attempt(job, hold);
   settle(job, outcome, std::move(hold));
   running.erase(row);
@@ -448,6 +449,7 @@ awaitable<Result<Enqueued>> JobQueue::enqueue(Enqueue wanted, ledger::Hold hold)
                              .model = request.model,
                              .failure = {},
                              .next_try = add->now,
+                             .held = request.held,
                              .created_at = add->now,
                              .updated_at = add->now}};
 }
@@ -521,6 +523,13 @@ awaitable<Result<Page>> JobQueue::list(Filter filter) {
   co_return std::move(question->page);
 }
 
+awaitable<Result<Page>> JobQueue::list_given_up(GivenUpFilter filter) {
+  filter.limit = std::clamp<std::size_t>(filter.limit, 1, kMostJobsAPage);
+  const auto question = std::make_shared<ListGivenUp>(std::move(filter));
+  if (auto read = co_await inner_->answered(question); !read) co_return std::unexpected(std::move(read).error());
+  co_return std::move(question->page);
+}
+
 awaitable<Result<Job>> JobQueue::show(std::string id) {
   const auto question = std::make_shared<ReadJob>(std::nullopt, std::move(id));
   if (auto read = co_await inner_->answered(question); !read) co_return std::unexpected(std::move(read).error());
@@ -536,7 +545,7 @@ awaitable<Result<Job>> JobQueue::requeue(std::string id) {
   const Job& dead = *question->job;
   if (dead.state != State::dead)
     co_return fail(Fault::conflict, "The job is " + std::string(to_string(dead.state)) + ".");
-  auto hold = inner.parts.ledger.hold(dead.account, question->held, {.job_id = dead.id, .model = dead.model});
+  auto hold = inner.parts.ledger.hold(dead.account, dead.held, {.job_id = dead.id, .model = dead.model});
   if (!hold) co_return std::unexpected(std::move(hold).error());
   const auto held = inner.parts.ledger.set_aside(*std::move(hold));
   const auto change = std::make_shared<RequeueJob>(id, inner.now());

@@ -26,7 +26,7 @@ std::size_t size_of(std::int64_t stored) {
 }
 
 // The columns of every SELECT of jobs, in their order: id, public_id, account_id, state, dialect, model, tries, fault,
-// fault_message, fault_param, next_try_at, node_id, created_at, updated_at.
+// fault_message, fault_param, next_try_at, node_id, created_at, updated_at, held_nanousd.
 Job job_of(const Statement& row) {
   Job job{.row = row.integer(0),
           .id = std::string(row.text(1)),
@@ -35,6 +35,7 @@ Job job_of(const Statement& row) {
           .dialect = std::string(row.text(4)),
           .model = std::string(row.text(5)),
           .retries = size_of(row.integer(6)),
+          .held = ledger::Money::nanousd(row.integer(14)),
           .node_id = std::string(row.text(11)),
           .created_at = wall_time(row.integer(12)),
           .updated_at = wall_time(row.integer(13))};
@@ -50,7 +51,7 @@ Job job_of(const Statement& row) {
 std::optional<Job> read_by_row(Connection& connection, std::int64_t row) {
   auto query = connection.prepare(
       "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, next_try_at, "
-      "node_id, created_at, updated_at FROM queue_jobs WHERE id = ?");
+      "node_id, created_at, updated_at, held_nanousd FROM queue_jobs WHERE id = ?");
   if (!query.bind(row).step()) return std::nullopt;
   return job_of(query);
 }
@@ -233,7 +234,6 @@ void ReadJob::run(Connection& connection) {
       "WHERE public_id = ?1 AND (?2 IS NULL OR account_id = ?2)");
   if (!query.bind(std::string_view(id)).bind(account).step()) return;
   job = job_of(query);
-  held = ledger::Money::nanousd(query.integer(14));
   if (job->state == State::complete) job->result = query.text(15);
 }
 
@@ -268,7 +268,7 @@ void ListJobs::run(Connection& connection) {
   if (filter.account) {
     auto query = connection.prepare(
         "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, "
-        "next_try_at, node_id, created_at, updated_at FROM queue_jobs WHERE account_id = ?1 "
+        "next_try_at, node_id, created_at, updated_at, held_nanousd FROM queue_jobs WHERE account_id = ?1 "
         "AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR created_at >= ?4) "
         "AND (?5 IS NULL OR created_at < ?5) AND id < ?6 ORDER BY id DESC LIMIT ?7");
     bind_filter(query, filter);
@@ -277,10 +277,30 @@ void ListJobs::run(Connection& connection) {
   }
   auto query = connection.prepare(
       "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, "
-      "next_try_at, node_id, created_at, updated_at FROM queue_jobs WHERE (?1 IS NULL OR account_id = ?1) "
+      "next_try_at, node_id, created_at, updated_at, held_nanousd FROM queue_jobs WHERE (?1 IS NULL OR account_id = "
+      "?1) "
       "AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR created_at >= ?4) "
       "AND (?5 IS NULL OR created_at < ?5) AND id < ?6 ORDER BY id DESC LIMIT ?7");
   bind_filter(query, filter);
+  page = page_of(query, filter.limit);
+}
+
+// Newest end first; a page goes on behind its last job, wherever that is then.
+void ListGivenUp::run(Connection& connection) {
+  auto query = connection.prepare(
+      "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, "
+      "next_try_at, node_id, created_at, updated_at, held_nanousd FROM queue_jobs "
+      "WHERE account_id = ?1 AND (state = 'dead' OR state = 'cancelled') AND (?2 IS NULL OR state = ?2) "
+      "AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR updated_at >= ?4) AND (?5 IS NULL OR updated_at < ?5) "
+      "AND (?6 IS NULL OR (updated_at, id) < (SELECT updated_at, id FROM queue_jobs WHERE id = ?6)) "
+      "ORDER BY updated_at DESC, id DESC LIMIT ?7");
+  query.bind(filter.account)
+      .bind_text_or_null(filter.state ? to_string(*filter.state) : std::string_view())
+      .bind_text_or_null(filter.model)
+      .bind(filter.after.transform([](WallTime at) { return micros(at); }))
+      .bind(filter.before.transform([](WallTime at) { return micros(at); }))
+      .bind(filter.before_row)
+      .bind(static_cast<std::int64_t>(filter.limit) + 1);
   page = page_of(query, filter.limit);
 }
 

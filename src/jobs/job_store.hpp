@@ -96,13 +96,19 @@ struct ReadJob final : storage::Operation {
   std::optional<ledger::AccountId> account;  // none: anybody's
   std::string id;
   std::optional<Job> job;
-  ledger::Money held;
 };
 
 struct ListJobs final : storage::Operation {
   explicit ListJobs(Filter what) : filter(std::move(what)) {}
   void run(storage::Connection& connection) override;
   Filter filter;
+  Page page;
+};
+
+struct ListGivenUp final : storage::Operation {
+  explicit ListGivenUp(GivenUpFilter what) : filter(std::move(what)) {}
+  void run(storage::Connection& connection) override;
+  GivenUpFilter filter;
   Page page;
 };
 

@@ -13,6 +13,7 @@
 #include "ledger_events.hpp"
 #include "ledger_record.hpp"
 #include "ledger_store.hpp"
+#include "receipt_store.hpp"
 #include "turnpike/base/random.hpp"
 #include "turnpike/events/subscriptions.hpp"
 #include "turnpike/ledger/split.hpp"
@@ -182,6 +183,10 @@ struct Ledger::State {
     return account.low_threshold.value_or(limits.low_threshold);
   }
   bool add_low_event(const OpenAccount& payer, NewEntry& charge);
+  [[nodiscard]] bool wants(AccountId account, events::Type type) const {
+    return subscriptions != nullptr && subscriptions->wants(account, type);
+  }
+  void add_receipt(NewEntry& charge, const OpenHold& open, const Charge& what);
   OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
   void close_hold(OpenHold& open);
   void drop_hold(OpenHold& open);
@@ -210,6 +215,8 @@ struct Ledger::State {
   std::list<OpenHold> young;
   std::list<OpenHold> journaled;
   std::list<OpenHold> spare;
+  std::shared_ptr<ReceiptTail> tail = std::make_shared<ReceiptTail>();
+  ReceiptFacts facts;  // their memory is used again
   Stats stats;
   std::string record;  // its memory is used again
 };
@@ -288,9 +295,22 @@ bool Ledger::State::add_low_event(const OpenAccount& payer, NewEntry& charge) {
   const Money threshold = low_threshold(payer);
   if (charge.balance >= threshold || charge.balance - charge.amount < threshold) return false;
   ++stats.low_crossings;
-  if (subscriptions == nullptr || !subscriptions->wants(charge.account, events::Type::credit_low)) return false;
+  if (!wants(charge.account, events::Type::credit_low)) return false;
   charge.events.push_back(low_event(charge, threshold));
   return true;
+}
+
+// The next in the log; what it says is fixed here.
+void Ledger::State::add_receipt(NewEntry& charge, const OpenHold& open, const Charge& what) {
+  facts.account = open.account->account.public_id;
+  facts.evidence = what.evidence;
+  facts.held = open.amount;
+  facts.held_at = open.created_at;
+  facts.nodes.clear();
+  for (const Served& node : what.nodes) facts.nodes.push_back({.id = node.node_id, .tokens = node.tokens});
+  encode_facts(charge.receipt, facts);
+  charge.receipt_index = static_cast<std::int64_t>(stats.receipts++);
+  charge.tail = tail;
 }
 
 void Ledger::State::mark_ends() {
@@ -345,6 +365,9 @@ AccountId Hold::account() const {
 std::int64_t Hold::id() const {
   return open_->id;
 }
+WallTime Hold::held_at() const {
+  return open_->created_at;
+}
 
 Ledger::Ledger(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Ledger::~Ledger() {
@@ -372,6 +395,7 @@ Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const 
   }
   state->last_entry_id = state->last_mark = opening.last_entry_id;
   state->last_hold_id = opening.last_hold_id;
+  state->stats.receipts = static_cast<std::uint64_t>(opening.receipts);
   state->stats.released_at_start = opening.left_holds.size();
   for (const auto& hold : opening.left_holds) {
     spdlog::warn("ledger: released hold of {} USD for job {}: gateway_restart", hold.amount.to_usdc(), hold.job_id);
@@ -418,13 +442,18 @@ Result<Captured> Ledger::charge(Hold hold, Charge charge) {
   count_tokens(payer, *entry);
   if (open.journaled) entry->hold_id = open.id;
   const bool tell = state_->add_low_event(payer, *entry);
+  const bool tell_end = state_->wants(entry->account, events::Type::job_completed);
+  if (tell_end) entry->events.push_back(completed_event(*entry, open.created_at));
+  state_->add_receipt(*entry, open, charge);
   state_->close_hold(open);
   ++state_->stats.captures;
   const Money balance_after = payer.balance;
+  const WallTime at = entry->created_at;
   auto pending = state_->write_down(std::move(entry));
   if (!pending) return std::unexpected(std::move(pending).error());
   if (tell) state_->subscriptions->announce(payer.account.id, events::Type::credit_low);
-  return Captured{.balance = balance_after, .pending = *std::move(pending)};
+  if (tell_end) state_->subscriptions->announce(payer.account.id, events::Type::job_completed);
+  return Captured{.balance = balance_after, .at = at, .pending = *std::move(pending)};
 }
 
 boost::asio::awaitable<Result<void>> Ledger::written(Captured captured) {
@@ -440,6 +469,52 @@ boost::asio::awaitable<Result<Money>> Ledger::capture(Hold hold, Charge what) {
 
 void Ledger::release(Hold hold, std::string_view reason) {
   if (hold.open_ != nullptr) release_open(*std::exchange(hold.open_, nullptr), reason);
+}
+
+void Ledger::end_unpaid(Hold hold, Unpaid why) {
+  assert(hold.valid() && hold.ledger_ == this);
+  const OpenHold& open = *hold.open_;
+  auto job = std::make_shared<UnpaidJob>();
+  job->account = open.account->account.id;
+  job->job_id = open.job_id;
+  job->model = open.model;
+  job->held = open.amount;
+  job->code = why.code;
+  job->created_at = open.created_at;
+  job->ended_at = state_->clock.wall();
+  job->most = state_->limits.max_unpaid_jobs;
+  const auto type = why.timed_out ? events::Type::job_timeout : events::Type::job_failed;
+  const bool tell = state_->wants(job->account, type);
+  if (tell) job->event = unpaid_event(*job, type);
+  release(std::move(hold), why.code.empty() ? "client left" : why.code);
+  const AccountId account = job->account;
+  if (!state_->database.write(std::move(job), storage::Queueing::bounded)) {
+    ++state_->stats.unpaid_forgotten;
+  } else if (tell) {
+    state_->subscriptions->announce(account, type);
+  }
+}
+
+std::vector<RunningJob> Ledger::running_jobs(AccountId account) const {
+  std::vector<RunningJob> jobs;
+  for (const auto* holds : {&state_->journaled, &state_->young}) {
+    for (const OpenHold& open : *holds) {
+      if (open.account->account.id != account) continue;
+      jobs.push_back({.hold_id = open.id,
+                      .job_id = open.job_id,
+                      .model = open.model,
+                      .held = open.amount,
+                      .held_at = open.created_at});
+    }
+  }
+  std::ranges::sort(jobs, std::ranges::greater(), &RunningJob::hold_id);
+  return jobs;
+}
+
+void Ledger::forget_unpaid_jobs() {
+  if (poisoned()) return;
+  const auto before = state_->clock.wall() - state_->limits.unpaid_retention;
+  std::ignore = state_->database.write(std::make_shared<ForgetUnpaidJobs>(before), storage::Queueing::bounded);
 }
 
 void Ledger::release_open(OpenHold& open, std::string_view reason) {
@@ -464,9 +539,11 @@ void Ledger::set_aside(AccountId account, Money amount) {
   state_->stats.set_aside += amount;
 }
 
-Hold Ledger::take_up(AccountId account, Money amount, JobFacts job) {
+Hold Ledger::take_up(AccountId account, Money amount, JobFacts job, WallTime held_at) {
   give_back(account, amount);
-  return Hold(*this, state_->open_hold(*state_->find(account), amount, job));
+  OpenHold& open = state_->open_hold(*state_->find(account), amount, job);
+  open.created_at = held_at;
+  return Hold(*this, open);
 }
 
 void Ledger::give_back(AccountId account, Money amount) {
@@ -506,7 +583,7 @@ boost::asio::awaitable<Result<Money>> Ledger::add(AccountId account, Money amoun
   entry->job_id = job_id;
   entry->note = note;
   const auto* told = state_->subscriptions;
-  const bool tell = type == EntryType::topup && told != nullptr && told->wants(account, events::Type::credit_topup);
+  const bool tell = type == EntryType::topup && state_->wants(account, events::Type::credit_topup);
   if (tell) entry->events.push_back(topup_event(*entry, receiver->balance - receiver->held));
   const Money balance_after = receiver->balance;
   auto pending = state_->write_down(std::move(entry));
@@ -578,6 +655,26 @@ boost::asio::awaitable<Result<HistoryPage>> Ledger::history(AccountId account, i
   const OpenAccount* owner = state_->find(account);
   const std::int64_t newest = owner == nullptr ? 0 : owner->last_entry_id;
   return answered<HistoryPage>(state_->database, std::make_shared<ReadHistory>(account, newest, most, before));
+}
+
+boost::asio::awaitable<Result<JobPage>> Ledger::paid_jobs(AccountId account, JobFilter filter, int limit,
+                                                          std::optional<std::int64_t> before) {
+  const auto most = static_cast<std::size_t>(std::clamp(limit, 1, kMostEntriesAPage));
+  const OpenAccount* owner = state_->find(account);
+  const std::int64_t newest = owner == nullptr ? 0 : owner->last_entry_id;
+  return answered<JobPage>(state_->database,
+                           std::make_shared<ReadPaidJobs>(account, std::move(filter), newest, most, before));
+}
+
+boost::asio::awaitable<Result<JobPage>> Ledger::unpaid_jobs(AccountId account, JobFilter filter, int limit,
+                                                            std::optional<std::int64_t> before) {
+  const auto most = static_cast<std::size_t>(std::clamp(limit, 1, kMostEntriesAPage));
+  return answered<JobPage>(state_->database,
+                           std::make_shared<ReadUnpaidJobs>(account, std::move(filter), most, before));
+}
+
+boost::asio::awaitable<Result<std::optional<EndedJob>>> Ledger::ended_job(AccountId account, std::string_view job_id) {
+  return answered<std::optional<EndedJob>>(state_->database, std::make_shared<ReadJob>(account, job_id));
 }
 
 boost::asio::awaitable<Result<EarningsPage>> Ledger::earnings(AccountId owner, std::string_view node_id, int limit,

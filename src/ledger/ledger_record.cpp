@@ -8,7 +8,7 @@
 namespace turnpike::ledger {
 namespace {
 
-enum class RecordKind : std::uint8_t { account = 1, entry = 2, entry_with_more = 3 };
+enum class RecordKind : std::uint8_t { account = 1, entry = 2, entry_with_more = 3, entry_with_receipt = 4 };
 
 class Writer {
  public:
@@ -84,8 +84,11 @@ Payout read_payout(Reader& reader) {
 }  // namespace
 
 void write_record(std::string& record, const NewEntry& entry) {
-  const bool more = !entry.payouts.empty() || !entry.events.empty();
-  Writer writer(record, more ? RecordKind::entry_with_more : RecordKind::entry);
+  const bool explained = !entry.receipt.empty();
+  const bool more = explained || !entry.payouts.empty() || !entry.events.empty();
+  Writer writer(record, explained ? RecordKind::entry_with_receipt
+                        : more    ? RecordKind::entry_with_more
+                                  : RecordKind::entry);
   writer.number(entry.id)
       .number(entry.account)
       .number(static_cast<std::int64_t>(entry.type))
@@ -111,6 +114,7 @@ void write_record(std::string& record, const NewEntry& entry) {
   }
   writer.number(static_cast<std::int64_t>(entry.events.size()));
   for (const auto& event : entry.events) writer.number(static_cast<std::int64_t>(event.type)).text(event.data);
+  if (explained) writer.text(entry.receipt);
 }
 
 void write_record(std::string& record, const NewAccount& opened) {
@@ -134,7 +138,9 @@ Recorded read_record(std::string_view record) {
     reader.end();
     return account;
   }
-  if (kind != RecordKind::entry && kind != RecordKind::entry_with_more) Reader::raise();
+  const bool explained = kind == RecordKind::entry_with_receipt;
+  const bool more = explained || kind == RecordKind::entry_with_more;
+  if (!more && kind != RecordKind::entry) Reader::raise();
   auto entry = std::make_unique<NewEntry>();
   entry->id = reader.number();
   entry->account = reader.number();
@@ -149,7 +155,7 @@ Recorded read_record(std::string_view record) {
   entry->model = reader.text();
   entry->node_id = reader.text();
   entry->note = reader.text();
-  if (kind == RecordKind::entry_with_more) {
+  if (more) {
     for (auto left = reader.number(); left > 0; --left) entry->payouts.push_back(read_payout(reader));
     for (auto left = reader.number(); left > 0; --left) {
       const auto type = one_of(reader.number(), events::Type::credit_topup);
@@ -157,6 +163,7 @@ Recorded read_record(std::string_view record) {
           {.account = entry->account, .type = type, .data = reader.text(), .created_at = entry->created_at});
     }
   }
+  if (explained) entry->receipt = reader.text();
   reader.end();
   return entry;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "ledger_record.hpp"
+#include "receipt_store.hpp"
 #include "turnpike/base/encoding.hpp"
 #include "turnpike/storage/connection.hpp"
 #include "turnpike/storage/times.hpp"
@@ -22,6 +23,10 @@ using storage::wall_time;
 // Counts of tokens are far below 2^63; one that is not was absurd already.
 std::int64_t stored(std::uint64_t count) {
   return static_cast<std::int64_t>(std::min<std::uint64_t>(count, std::numeric_limits<std::int64_t>::max()));
+}
+
+std::string_view bytes_of(const Sha256& hash) {
+  return {static_cast<const char*>(static_cast<const void*>(hash.data())), hash.size()};
 }
 
 EntryType entry_type(std::string_view text) {
@@ -132,13 +137,12 @@ std::int64_t stored_end(Connection& connection, AccountId account) {
   return row.integer(0);
 }
 
-// The account's entry before its entry `id`; 0: there is none, or no such entry.
+}  // namespace
+
 std::int64_t entry_before(Connection& connection, AccountId account, std::int64_t id) {
   auto row = connection.prepare("SELECT coalesce(previous_id, 0) FROM entries WHERE id = ? AND account_id = ?");
   return row.bind(id).bind(account).step() ? row.integer(0) : 0;
 }
-
-}  // namespace
 
 bool is_charged(Connection& connection, std::string_view job_id) {
   auto query = connection.prepare("SELECT 1 FROM entries WHERE job_id = ?");
@@ -149,11 +153,13 @@ void NewEntry::run(Connection& connection) {
   Money owners;
   for (const Payout& payout : payouts) owners += payout.amount;
   const bool from_outside = type == EntryType::topup;
+  std::optional<Sha256> hash;
+  if (!receipt.empty()) hash = tail->next(connection, *this);
   connection
       .prepare(
           "INSERT INTO entries (id, previous_id, account_id, type, amount_nanousd, balance_nanousd, owners_nanousd, "
           "network_nanousd, outside_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, node_id, note, "
-          "created_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
+          "created_at, receipt_index, receipt, receipt_hash) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)")
       .bind(id)
       .bind(previous_id != 0 ? std::optional(previous_id) : std::nullopt)
       .bind(account)
@@ -171,7 +177,11 @@ void NewEntry::run(Connection& connection) {
       .bind_text_or_null(node_id)
       .bind_text_or_null(note)
       .bind(micros(created_at))
+      .bind(hash ? std::optional(receipt_index) : std::nullopt)
+      .bind_blob(hash ? std::string_view(receipt) : std::string_view())
+      .bind_blob(hash ? bytes_of(*hash) : std::string_view())
       .run();
+  if (hash) tail->add(connection, *hash, id);
   for (const Payout& payout : payouts) add_earning(connection, *this, payout);
   if (hold_id) delete_hold(connection, *hold_id);
   for (const auto& event : events) events::append(connection, event);
@@ -303,6 +313,7 @@ Opening load(Connection& connection, WallTime day) {
     account.day_tokens = tokens_since(connection, account.last_entry_id, day);
   }
   opening.last_hold_id = number(connection, "SELECT coalesce(max(id), 0) FROM holds");
+  opening.receipts = count_receipts(connection);
   opening.left_holds = left_holds(connection);
   connection.prepare("DELETE FROM holds").run();
   return opening;
@@ -330,6 +341,8 @@ void CatchUp::apply(Connection& connection, std::string_view record) {
   if (!last_entry_) {
     mark_ends(connection);
     last_entry_ = number(connection, "SELECT entry_id FROM ledger_mark");
+    receipts_ = count_receipts(connection);
+    tail_ = std::make_shared<ReceiptTail>();
   }
   auto& entry = *std::get<std::unique_ptr<NewEntry>>(recorded);
   if (entry.id <= *last_entry_) return;
@@ -349,7 +362,10 @@ void CatchUp::apply(Connection& connection, std::string_view record) {
   End& end = end_of(connection, entry.account);
   entry.previous_id = end.entry_id;
   entry.balance = end.balance + entry.amount;
+  entry.receipt_index = receipts_;
+  entry.tail = tail_;
   entry.run(connection);
+  if (!entry.receipt.empty()) ++receipts_;
   end = {.entry_id = entry.id, .balance = entry.balance};
   ++entries_;
 }
@@ -463,6 +479,7 @@ Audit audit_books(Connection& connection) {
   check_entries(connection, audit);
   check_earnings(connection, audit);
   check_sides(connection, audit);
+  audit_receipts(connection, audit.faults);
   collect(connection, audit, "SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
           "the file is damaged");
   return audit;

@@ -24,8 +24,10 @@ struct Payout {
   TokenCounts tokens = {};
 };
 
-// A line of history to be written, with what owners earn by it and what is told of it. With `hold_id`, the hold that it
-// settles was journaled and its row goes in the same transaction.
+class ReceiptTail;
+
+// A line of history to be written, with what owners earn by it, what is told of it and, of a charge, its receipt. With
+// `hold_id`, the hold that it settles was journaled and its row goes in the same transaction.
 struct NewEntry final : storage::Operation {
   void run(storage::Connection& connection) override;
 
@@ -45,6 +47,9 @@ struct NewEntry final : storage::Operation {
   std::optional<std::int64_t> hold_id;
   std::vector<events::Event> events;           // all of them at created_at
   std::vector<Payout> payouts;                 // one an owner and node
+  std::string receipt;                         // encode_facts(); empty: it has none
+  std::int64_t receipt_index = 0;              // its place in the log
+  std::shared_ptr<ReceiptTail> tail;           // where it is added; null only where there is no receipt
   std::shared_ptr<storage::Operation> beside;  // run behind it; null: nothing
 };
 
@@ -72,6 +77,26 @@ struct ForgetHold final : storage::Operation {
   explicit ForgetHold(std::int64_t hold_id) : id(hold_id) {}
   void run(storage::Connection& connection) override;
   std::int64_t id;
+};
+
+// A job that ended without a charge, and what is told of it.
+struct UnpaidJob final : storage::Operation {
+  void run(storage::Connection& connection) override;
+  AccountId account = 0;
+  std::string job_id;
+  std::string model;
+  Money held;
+  std::string code;
+  WallTime created_at{};
+  WallTime ended_at{};
+  std::size_t most = 0;  // rows that are kept
+  std::optional<events::Event> event;
+};
+
+struct ForgetUnpaidJobs final : storage::Operation {
+  explicit ForgetUnpaidJobs(WallTime then) : before(then) {}
+  void run(storage::Connection& connection) override;
+  WallTime before;
 };
 
 struct SetLowThreshold final : storage::Operation {
@@ -115,6 +140,39 @@ struct ReadEarnings final : storage::Operation {
   EarningsPage page;
 };
 
+// As ReadHistory, but for charges that fit the filter; of so many entries at most.
+struct ReadPaidJobs final : storage::Operation {
+  ReadPaidJobs(AccountId whose, JobFilter wanted, std::int64_t last, std::size_t most,
+               std::optional<std::int64_t> below)
+      : account(whose), filter(std::move(wanted)), newest(last), limit(most), before(below) {}
+  void run(storage::Connection& connection) override;
+  AccountId account;
+  JobFilter filter;
+  std::int64_t newest;
+  std::size_t limit;
+  std::optional<std::int64_t> before;
+  JobPage page;
+};
+
+struct ReadUnpaidJobs final : storage::Operation {
+  ReadUnpaidJobs(AccountId whose, JobFilter wanted, std::size_t most, std::optional<std::int64_t> below)
+      : account(whose), filter(std::move(wanted)), limit(most), before(below) {}
+  void run(storage::Connection& connection) override;
+  AccountId account;
+  JobFilter filter;
+  std::size_t limit;
+  std::optional<std::int64_t> before;
+  JobPage page;
+};
+
+struct ReadJob final : storage::Operation {
+  ReadJob(AccountId whose, std::string_view job) : account(whose), job_id(job) {}
+  void run(storage::Connection& connection) override;
+  AccountId account;
+  std::string job_id;
+  std::optional<EndedJob> page;  // what is found
+};
+
 struct StoredAccount {
   Account account;
   Money balance;
@@ -128,6 +186,7 @@ struct Opening {
   std::vector<StoredAccount> accounts;
   std::int64_t last_entry_id = 0;
   std::int64_t last_hold_id = 0;
+  std::int64_t receipts = 0;  // in the log
   std::vector<JournalHolds::Row> left_holds;
 };
 // `day`: since when to count the accounts' tokens.
@@ -149,9 +208,14 @@ class CatchUp {
   End& end_of(storage::Connection& connection, AccountId account);
 
   std::optional<std::int64_t> last_entry_;  // stored
+  std::int64_t receipts_ = 0;               // stored, once last_entry_ is known
+  std::shared_ptr<ReceiptTail> tail_;
   std::unordered_map<AccountId, End> ends_;
   std::size_t entries_ = 0;
 };
+
+// The account's entry before its entry `id`; 0: there is none, or no such entry.
+[[nodiscard]] std::int64_t entry_before(storage::Connection& connection, AccountId account, std::int64_t id);
 
 Audit audit_books(storage::Connection& connection);
 

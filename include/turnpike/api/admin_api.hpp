@@ -15,6 +15,7 @@
 #include "turnpike/jobs/job_queue.hpp"
 #include "turnpike/ledger/ledger.hpp"
 #include "turnpike/payments/top_up.hpp"
+#include "turnpike/receipts/keys.hpp"
 #include "turnpike/scheduler/registry.hpp"
 
 namespace turnpike::api {
@@ -40,18 +41,25 @@ namespace turnpike::api {
 // POST   /admin/jobs/purge          {state?, older_than?}       of those that are over
 // GET    /admin/payments            ?all=true
 // POST   /admin/payments/{id}/resolve {tx} or {refused: true}
+// POST   /admin/receipts/rotate
 //
 // Credits are decimal strings, scopes one string separated by spaces, times RFC 3339 in UTC. A limit is a number or
 // "none"; what is left out or null is as the key's tier says.
 //
+// What a gateway may do without; nullptr: it does.
+struct AdminParts {
+  payments::TopUp* top_up = nullptr;
+  jobs::JobQueue* queue = nullptr;
+  receipts::Keys* receipt_keys = nullptr;
+};
+
 // Loop thread only.
 class AdminApi {
  public:
-  // `token` is what the operator must present as `Authorization: Bearer`. `top_up`, `queue`: nullptr where there
-  // are no payments, or no jobs.
+  // `token` is what the operator must present as `Authorization: Bearer`. `optional`: what a gateway may do without.
   AdminApi(std::string token, ledger::Ledger& ledger, identity::KeyRing& keys, const dialect::Dialects& dialects,
            const Tiers& tiers, limits::AccountLimits& account_limits, scheduler::NodeRegistry& nodes,
-           const Clock& clock, payments::TopUp* top_up = nullptr, jobs::JobQueue* queue = nullptr);
+           const Clock& clock, AdminParts optional = {});
   void add_routes(http::Router& router);
 
   using Answer = boost::asio::awaitable<Result<nlohmann::json>>;
@@ -80,6 +88,7 @@ class AdminApi {
   Answer purge_jobs(const http::Request& request);
   Answer list_payments(const http::Request& request);
   Answer resolve_payment(const http::Request& request);
+  Answer rotate_receipt_key(const http::Request& request);
 
  private:
   void route(http::Router& router, http::Verb verb, std::string_view path, Work work);
@@ -98,6 +107,7 @@ class AdminApi {
   const Clock& clock_;
   payments::TopUp* top_up_;
   jobs::JobQueue* queue_;
+  receipts::Keys* receipt_keys_;
 };
 
 }  // namespace turnpike::api

@@ -7,14 +7,24 @@
 #include "turnpike/api/queue_api.hpp"
 #include "turnpike/http/router.hpp"
 #include "turnpike/inference/inference.hpp"
+#include "turnpike/receipts/keys.hpp"
 
 namespace turnpike::api {
+
+enum class SignedHeaders : std::uint8_t { dialect, always, never };
+
+// What signs an answer's hold and charge, and for whom.
+struct HeaderSigning {
+  const receipts::Keys& keys;
+  const ledger::Ledger& ledger;
+  SignedHeaders when = SignedHeaders::dialect;
+};
 
 // Loop thread only.
 class ChatApi {
  public:
-  ChatApi(const Guard& guard, inference::Inference& inference, QueueApi& queue)
-      : guard_(guard), inference_(inference), queue_(queue) {}
+  ChatApi(const Guard& guard, inference::Inference& inference, QueueApi& queue, HeaderSigning signing)
+      : guard_(guard), inference_(inference), queue_(queue), signing_(signing) {}
   void add_routes(http::Router& router);
 
  private:
@@ -27,6 +37,7 @@ class ChatApi {
   const Guard& guard_;
   inference::Inference& inference_;
   QueueApi& queue_;
+  HeaderSigning signing_;
 };
 
 }  // namespace turnpike::api

@@ -9,6 +9,7 @@
 #include "turnpike/base/clock.hpp"
 #include "turnpike/http/router.hpp"
 #include "turnpike/jobs/job_queue.hpp"
+#include "turnpike/receipts/keys.hpp"
 #include "turnpike/telemetry/metrics.hpp"
 
 namespace turnpike::api {
@@ -26,6 +27,7 @@ struct Identity {
   std::string name;
   std::string version;
   std::vector<std::string> dialects;
+  std::function<std::vector<receipts::PublicKey>()> receipt_keys = nullptr;
 };
 
 // Loop thread only.

@@ -215,6 +215,16 @@ struct Ledger {
   bool operator==(const Ledger&) const = default;
 };
 
+// Which answers bear signatures of their hold and charge.
+enum class SignedHeaders : std::uint8_t { dialect, always, never };
+
+struct Receipts {
+  SignedHeaders signed_headers = SignedHeaders::dialect;
+  std::chrono::seconds unpaid_retention{};  // unpaid_retention_secs
+  std::size_t max_unpaid_jobs = 0;
+  bool operator==(const Receipts&) const = default;
+};
+
 struct Wallets {
   Milliseconds nonce_lifetime{};
   std::size_t max_nonces = 0;
@@ -314,6 +324,7 @@ struct Config {
   Relay relay = {};
   Scheduler scheduler = {};
   Ledger ledger = {};
+  Receipts receipts = {};
   Wallets wallets = {};
   Keys keys = {};
   Signatures signatures = {};

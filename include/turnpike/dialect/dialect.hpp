@@ -30,6 +30,7 @@ struct Dialect {
   std::string id_prefix;                  // "gen-", "chatcmpl-", "job_" or empty
   IdForm id_form = IdForm::base62;        // what follows the prefix: 24 characters of base62, or a UUID
   std::string header_prefix;              // "x-turnpike-", lower case, with the hyphen
+  bool signed_headers = false;            // answers bear signatures of their hold and charge
   std::vector<RequestDefault> request_defaults;
   std::optional<std::uint64_t> default_max_tokens;  // the "max_tokens" among them
   std::string default_tier;                         // of new keys

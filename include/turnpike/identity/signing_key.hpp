@@ -1,4 +1,4 @@
-// The gateway's Ed25519 key for access tokens: made at the first start, kept in a file that is nobody else's.
+// An Ed25519 key of the gateway's: made at its first use, kept in a file that is nobody else's.
 //
 // Thread: the loop's. Nothing blocks but SigningKey::open.
 #pragma once
@@ -15,8 +15,9 @@ class SigningKey {
  public:
   // Reads the key from `file`, or makes one there, mode 0600. The file is PKCS#8 in PEM (RFC 8410, section 7), as
   // `openssl genpkey -algorithm ed25519` writes it. Errors: internal_error with what is wrong: it cannot be read or
-  // written, others may read it, or it holds something else.
-  [[nodiscard]] static Result<SigningKey> open(const std::string& file);
+  // written, others may read it, or it holds something else. `purpose` is what it calls the key there.
+  [[nodiscard]] static Result<SigningKey> open(const std::string& file,
+                                               std::string_view purpose = "the key for access tokens");
   ~SigningKey();
   SigningKey(SigningKey&&) noexcept;
   SigningKey& operator=(SigningKey&&) noexcept;

@@ -36,6 +36,7 @@ struct InferenceRequest {
   std::string_view pool = scheduler::kDefaultPool;
   std::string_view request_id;
   std::stop_token client_gone;
+  bool remember_unpaid = true;  // a job that ends without a charge is one all the same; false: its caller sees to that
 };
 
 // An inference that is paid for, as far as its upper bound goes, and not yet run. Destroying it gives the credits back.
@@ -48,7 +49,8 @@ struct Job {
   std::string id_json;
   std::string defaults;  // members the dialect adds
   std::optional<std::uint64_t> added_max_tokens;
-  ledger::Price price;  // as it was when the job was held
+  ledger::Price price;       // as it was when the job was held
+  ledger::TokenCounts most;  // that the hold pays for
   limits::Admission admission;
   ledger::Hold hold;
   Instant deadline;
@@ -67,6 +69,7 @@ struct Settled {
   ledger::Money balance;
   ledger::Basis basis = ledger::Basis::none;
   ledger::TokenCounts tokens;
+  WallTime at{};
 };
 
 // A whole answer, charged, ready to be written.
@@ -95,7 +98,7 @@ class ClientStream {
   virtual boost::asio::awaitable<bool> written() = 0;
   virtual boost::asio::awaitable<void> finish(std::string_view events, const Settled& settled) = 0;
   // After the first byte: an error event, and no clean end.
-  virtual boost::asio::awaitable<void> break_off(const Error& error) = 0;
+  virtual boost::asio::awaitable<void> break_off(std::string_view event) = 0;
   // Before the first byte: an ordinary error answer.
   virtual boost::asio::awaitable<void> refuse(const Error& error) = 0;
 };
@@ -130,7 +133,9 @@ class Inference {
   [[nodiscard]] Result<void> check_capability(const Job& job) const;
   [[nodiscard]] relay::Seen seen_of(const Job& job) const;
   [[nodiscard]] relay::Call call_of(const Job& job, std::string_view path) const;
-  // Charges for what was used; `captured` says whether that is durable yet.
+  // What is to be charged for what was used.
+  [[nodiscard]] static Settled settle(const Job& job, const relay::Used& used, bool complete);
+  // Charges it; `captured` says whether that is durable yet.
   struct Charged {
     Settled settled;
     ledger::Captured captured;
@@ -139,10 +144,16 @@ class Inference {
   [[nodiscard]] limits::Today today_of(ledger::AccountId account) const;
   [[nodiscard]] Result<void> reserve(limits::Admission& admission, ledger::AccountId account,
                                      const ledger::TokenCounts& most) const;
-  // `parts`: who served it, at least one; each is told its tokens.
-  Result<Charged> charge(Job& job, const relay::Used& used, bool complete, std::span<relay::Part> parts,
-                         std::shared_ptr<storage::Operation> beside = nullptr);
   void admit(Job& job, limits::Admission& admission) const;
+  // How an answer ended, and the digest of its body.
+  struct Answered {
+    ledger::Ended ended = ledger::Ended::complete;
+    Sha256 digest{};
+  };
+  // `parts`: who served it, at least one; each is told its tokens of `used`.
+  Result<Charged> charge(Job& job, Settled settled, const relay::Used& used, std::span<relay::Part> parts,
+                         const Answered& answered, std::shared_ptr<storage::Operation> beside = nullptr);
+  void end_unpaid(Job& job, const Error* error);
 
   Catalogue& catalogue_;
   ledger::Ledger& ledger_;

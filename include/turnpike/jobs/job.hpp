@@ -58,6 +58,7 @@ struct Job {
   std::size_t retries = 0;                // tries that failed
   std::optional<Failure> failure = {};    // of the last try
   std::optional<WallTime> next_try = {};  // queued
+  ledger::Money held = {};                // for the most it can cost; of a dead one: as it was
   std::string node_id = {};               // complete
   std::string result = {};                // complete: the whole answer, JSON; left out of lists
   WallTime created_at{};

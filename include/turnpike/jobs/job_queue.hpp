@@ -66,6 +66,17 @@ struct Filter {
   std::size_t limit = 50;
 };
 
+// Jobs that came to nothing: dead and cancelled ones, by when that was.
+struct GivenUpFilter {
+  ledger::AccountId account = 0;
+  std::optional<State> state = {};  // dead or cancelled
+  std::string model = {};           // empty: any
+  std::optional<WallTime> after = {};
+  std::optional<WallTime> before = {};
+  std::optional<std::int64_t> before_row = {};
+  std::size_t limit = 50;
+};
+
 struct Page {
   std::vector<Job> jobs;  // newest first, without results
   std::optional<std::int64_t> next_cursor;
@@ -143,6 +154,7 @@ class JobQueue {
   [[nodiscard]] boost::asio::awaitable<Result<Job>> cancel(ledger::AccountId account, std::string id);
 
   [[nodiscard]] boost::asio::awaitable<Result<Page>> list(Filter filter);
+  [[nodiscard]] boost::asio::awaitable<Result<Page>> list_given_up(GivenUpFilter filter);
 
   // For operators, who know no account. A dead job waits again, with all its tries before it; its credits are held
   // anew. Errors: not_found; conflict when it is not dead; insufficient_credits; service_unavailable.

@@ -19,6 +19,7 @@
 #include "turnpike/base/error.hpp"
 #include "turnpike/ledger/money.hpp"
 #include "turnpike/ledger/price.hpp"
+#include "turnpike/ledger/receipt.hpp"
 
 namespace turnpike::events {
 class Subscriptions;
@@ -53,6 +54,8 @@ struct Limits {
   std::chrono::milliseconds hold_journal_delay{1000};  // a hold open for longer is written down
   std::size_t mark_every = 16'384;                     // entries: so many are looked through at a start, at most
   Money low_threshold = {};                            // of accounts that have none of their own; zero: none
+  std::size_t max_unpaid_jobs = 1'000'000;             // that are remembered, of all accounts; the oldest go first
+  std::chrono::seconds unpaid_retention{30 * 86'400};  // how long they are
 };
 
 struct Account {
@@ -83,9 +86,16 @@ struct Charge {
   Basis basis = Basis::none;
   TokenCounts tokens = {};
   std::span<const Served> nodes = {};  // in the order they served; copied
+  Evidence evidence = {};              // for the receipt
   // Run in the charge's transaction. Where the program ends before that, a start must find by the charge that it was
   // not, and make up for it.
   std::shared_ptr<storage::Operation> beside = nullptr;
+};
+
+// A job that ended without a charge.
+struct Unpaid {
+  std::string_view code;  // of the error, as the wire spells it; empty: the client left before it got anything
+  bool timed_out = false;
 };
 
 // One line of an account's history.
@@ -123,6 +133,42 @@ struct EarningsPage {
   std::optional<std::int64_t> next_cursor;  // as of a HistoryPage
 };
 
+// A job that has a hold now.
+struct RunningJob {
+  std::int64_t hold_id = 0;
+  std::string job_id;
+  std::string model;
+  Money held;
+  WallTime held_at{};
+};
+
+// A job that is over. With a charge: what its entry says; without: `charge` has its id, its model and, as created_at,
+// its end, and `cursor` counts other numbers.
+struct EndedJob {
+  std::int64_t cursor = 0;
+  Entry charge;
+  bool paid = true;
+  std::string code;  // of an error, where it was not paid; empty: the client left
+  Money held;        // zero, as is held_at, of charges from before there were receipts
+  WallTime held_at{};
+  std::optional<Sha256> receipt_hash = {};
+};
+
+// Which of an account's jobs are asked for.
+struct JobFilter {
+  std::string model = {};                // empty: any
+  std::optional<WallTime> after = {};    // they ended then or later
+  std::optional<WallTime> before = {};   // … and before that
+  std::optional<bool> client_left = {};  // of unpaid ones: the client left, or an error ended it
+};
+
+// Some of them, newest first. A filter that lets little through ends a page early: then it has a cursor all the same.
+struct JobPage {
+  std::vector<EndedJob> jobs;
+  std::optional<std::int64_t> next_cursor;
+  std::optional<WallTime> reached = {};  // of a page that ended early: how far back it looked
+};
+
 struct Stats {
   std::size_t accounts = 0;
   std::size_t open_holds = 0;
@@ -133,11 +179,14 @@ struct Stats {
   std::uint64_t refusals = 0;           // holds refused for want of credits
   std::uint64_t low_crossings = 0;      // charges that took a balance below its account's low threshold
   std::uint64_t released_at_start = 0;  // holds that an earlier run left, with reason gateway_restart
+  std::uint64_t receipts = 0;           // in the log
+  std::uint64_t unpaid_forgotten = 0;   // unpaid jobs that storage, being behind, did not take
 };
 
 // A charge that was made.
 struct Captured {
-  Money balance;                                // after it
+  Money balance;  // after it
+  WallTime at{};
   std::shared_ptr<storage::Operation> pending;  // null: it is durable; otherwise await Ledger::written()
 };
 
@@ -160,6 +209,7 @@ class Hold {
   [[nodiscard]] Money amount() const;
   [[nodiscard]] AccountId account() const;
   [[nodiscard]] std::int64_t id() const;
+  [[nodiscard]] WallTime held_at() const;
 
  private:
   friend class Ledger;
@@ -200,12 +250,16 @@ class Ledger {
   void release(Hold hold, std::string_view reason);
 
   // Work that outlives the program keeps its credits without an open hold, and keeps the amount itself: they are set
-  // aside, and a start sets them aside again. For the work they are taken up as a hold; that cannot fail.
+  // aside, and a start sets them aside again. For the work they are taken up as a hold, made at `held_at`; that cannot
+  // fail.
   Money set_aside(Hold hold);
   void set_aside(AccountId account, Money amount);
-  [[nodiscard]] Hold take_up(AccountId account, Money amount, JobFacts job);
+  [[nodiscard]] Hold take_up(AccountId account, Money amount, JobFacts job, WallTime held_at);
   // They are the account's again.
   void give_back(AccountId account, Money amount);
+  // Charges nothing, and remembers for a while that the job was. Nothing waits for the write. An event job.failed, or
+  // job.timeout, is of it. Requires hold.valid().
+  void end_unpaid(Hold hold, Unpaid why);
 
   // Adds credits (topup, grant: more than zero) or corrects a balance (adjustment: either sign, not below what is
   // held). Effective by the call, durable when the awaitable completes with the balance after it. Errors: not_found,
@@ -250,6 +304,21 @@ class Ledger {
   // (1 to 200, cut to that). Nothing for a cursor that is not of the account's.
   [[nodiscard]] boost::asio::awaitable<Result<HistoryPage>> history(AccountId account, int limit,
                                                                     std::optional<std::int64_t> before);
+
+  // The account's jobs that have a hold, newest first.
+  [[nodiscard]] std::vector<RunningJob> running_jobs(AccountId account) const;
+
+  // Those that were charged, or that were not, as history() pages it.
+  [[nodiscard]] boost::asio::awaitable<Result<JobPage>> paid_jobs(AccountId account, JobFilter filter, int limit,
+                                                                  std::optional<std::int64_t> before);
+  [[nodiscard]] boost::asio::awaitable<Result<JobPage>> unpaid_jobs(AccountId account, JobFilter filter, int limit,
+                                                                    std::optional<std::int64_t> before);
+  // One that is over; nullopt: the account has no such job.
+  [[nodiscard]] boost::asio::awaitable<Result<std::optional<EndedJob>>> ended_job(AccountId account,
+                                                                                  std::string_view job_id);
+
+  // Forgets unpaid jobs of which Limits::unpaid_retention is over. A timer calls it.
+  void forget_unpaid_jobs();
 
   // What `owner` has earned by a node, as history() pages it; nothing for whoever earned nothing.
   [[nodiscard]] boost::asio::awaitable<Result<EarningsPage>> earnings(AccountId owner, std::string_view node_id,

@@ -25,6 +25,7 @@ struct Price {
   Money per_request = {};
   std::uint64_t included_output_tokens = 0;  // completion tokens that per_request pays for
   Money per_thousand_beyond = {};            // for completion tokens past those, in proportion
+  bool operator==(const Price&) const = default;
 
   // Exact, rounded up to a nano-dollar once. Counts past 2^48 count as 2^48, and a cost past Money::max() is
   // Money::max(): an absurd claim is dear, never wrapped around. Prices must not be negative.

@@ -40,4 +40,5 @@ CREATE INDEX queue_jobs_processing ON queue_jobs (id) WHERE state = 'processing'
 CREATE INDEX queue_jobs_dead ON queue_jobs (updated_at) WHERE state = 'dead';
 CREATE INDEX queue_jobs_done ON queue_jobs (updated_at) WHERE state = 'complete' OR state = 'cancelled';
 CREATE INDEX queue_jobs_by_account ON queue_jobs (account_id, id);
+CREATE INDEX queue_jobs_given_up ON queue_jobs (account_id, updated_at, id) WHERE state = 'dead' OR state = 'cancelled';
 CREATE UNIQUE INDEX queue_jobs_by_key ON queue_jobs (account_id, idempotency_key) WHERE idempotency_key IS NOT NULL;

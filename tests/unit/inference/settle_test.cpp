@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "inference_fixture.hpp"
+#include "turnpike/dialect/error_body.hpp"
 
 namespace turnpike::inference {
 namespace {
@@ -22,20 +23,27 @@ class Recorder final : public ClientStream {
     steps.emplace_back("begin");
     node = node_id;
   }
-  bool write(std::string_view /*events*/) override {
+  bool write(std::string_view events) override {
     steps.emplace_back("write");
+    body += events;
     return --writes_until_it_leaves != 0;
   }
   awaitable<bool> written() override { co_return false; }
   awaitable<void> finish(std::string_view events, const Settled& result) override {
     steps.emplace_back("finish");
     tail = events;
+    body += events;
     settled = result;
     co_return;
   }
-  awaitable<void> break_off(const Error& error) override {
+  awaitable<void> break_off(std::string_view event) override {
     steps.emplace_back("break_off");
-    fault = error.fault;
+    body += event;
+    const auto error = json::parse(event.substr(event.find('{')))["error"];
+    for (const auto each : {Fault::node_error, Fault::node_timeout, Fault::service_unavailable}) {
+      const auto& dialect = *dialects.by_id("drm3");
+      if (error["code"] == dialect::kind_of(dialect, each).code) fault = each;
+    }
     co_return;
   }
   awaitable<void> refuse(const Error& error) override {
@@ -49,8 +57,10 @@ class Recorder final : public ClientStream {
   Steps steps;
   std::string node;
   std::string tail;
+  std::string body;  // all that was handed to it
   Settled settled;
   std::optional<Fault> fault;
+  dialect::Dialects dialects = dialect::Dialects::load("", "dria").value();
 };
 
 class SettleTest : public test::InferenceTest {

@@ -277,7 +277,8 @@ TEST_F(Earnings, are_none_in_the_tables_of_an_older_version_whose_entries_get_th
              "prompt_tokens, completion_tokens, node_id, note, created_at FROM entries",
              "DROP TABLE entries", "ALTER TABLE old RENAME TO entries", "DROP TABLE earnings",
              "ALTER TABLE accounts DROP COLUMN low_threshold_nanousd", "ALTER TABLE accounts DROP COLUMN last_entry_id",
-             "DROP TABLE ledger_mark", "DELETE FROM schema_migrations WHERE name LIKE '0008%'"}) {
+             "DROP TABLE ledger_mark", "DROP TABLE receipt_tiles", "DROP TABLE receipt_log", "DROP TABLE receipt_keys",
+             "DROP TABLE unpaid_jobs", "DELETE FROM schema_migrations WHERE name LIKE '0008%' OR name LIKE '0011%'"}) {
       connection.prepare(step).run();
     }
   });
