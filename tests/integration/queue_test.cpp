@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -299,6 +300,58 @@ TEST_F(Queue, a_full_queue_is_an_answer) {
   EXPECT_EQ(refused.status, 429) << refused.body;
   EXPECT_FALSE(refused.header("retry-after").empty());
   EXPECT_EQ(post(key, chat(std::string(4096, 'x'))).status, 413);
+}
+
+TEST_F(Queue, its_jobs_are_listed_among_all_others_wherever_they_have_come_to) {
+  auto& node = add_node();
+  config["queue"]["max_running"] = 1;
+  start_gateway();
+  const auto key = create_queue_key();
+  const auto status = [&](const std::string& id) { return get(key, "/v1/jobs/" + id)["status"].get<std::string>(); };
+  const auto settled = queued(key, "hello");
+  ASSERT_TRUE(becomes(key, settled, "complete"));
+  const auto failed = queued(key, "[[sim status=400]] x");
+  ASSERT_TRUE(becomes(key, failed, "dead"));
+  const auto processing = queued(key, "[[sim delay_ms=60000]] x");
+  ASSERT_TRUE(eventually([&] { return node.stats()["in_flight"] == 1; }));
+  const auto refunded = queued(key, "x");
+  ASSERT_EQ(call(address, "DELETE", "/v1/results/" + refunded, bearer(key)).status, 200);
+  const auto pending = queued(key, "x");
+  const auto live = ask(key, chat("x", true)).header("x-turnpike-job-id");
+  const std::vector<std::pair<std::string, std::string>> expected{{pending, "pending"},   {processing, "processing"},
+                                                                  {settled, "settled"},   {failed, "failed"},
+                                                                  {refunded, "refunded"}, {live, "settled"}};
+  for (const auto& [id, wanted] : expected) EXPECT_EQ(status(id), wanted) << id;
+  EXPECT_EQ(get(key, "/v1/jobs/" + failed)["error"]["code"], "invalid_request");
+  EXPECT_EQ(get(key, "/v1/jobs/" + settled)["created_at"], result(key, settled)["created_at"]) << "when it was held";
+  // Page by page, each is there once.
+  std::multiset<std::string> listed;
+  std::string target = "/v1/jobs?limit=2";
+  for (json cursor = ""; cursor.is_string();) {
+    const auto page = get(key, target + (cursor == "" ? "" : "&cursor=" + cursor.get<std::string>()));
+    for (const auto& job : page["data"]) listed.insert(job["id"].get<std::string>());
+    cursor = page["next_cursor"];
+  }
+  std::multiset<std::string> all;
+  for (const auto& [id, wanted] : expected) all.insert(id);
+  EXPECT_EQ(listed, all);
+  for (const auto& [id, wanted] : expected) {
+    const auto page = get(key, "/v1/jobs?status=" + wanted);
+    EXPECT_TRUE(std::ranges::any_of(page["data"], [&](const json& job) { return job["id"] == id; })) << wanted;
+    for (const auto& job : page["data"]) EXPECT_EQ(job["status"], wanted);
+  }
+  EXPECT_EQ(call(address, "GET", "/v1/jobs/" + pending, bearer(create_queue_key())).status, 404);
+}
+
+TEST_F(Queue, a_charge_of_a_job_has_its_receipt) {
+  add_node();
+  start_gateway();
+  const auto key = create_queue_key();
+  const auto id = queued(key, "hello");
+  ASSERT_TRUE(becomes(key, id, "complete"));
+  const auto receipt = get(key, "/v1/jobs/" + id + "/receipt");
+  EXPECT_EQ(receipt["receipt"]["job_id"], id) << receipt;
+  EXPECT_FALSE(receipt["signature"].get<std::string>().empty());
 }
 
 TEST_F(Queue, its_numbers_are_in_health_and_metrics) {
