@@ -63,9 +63,9 @@ std::optional<State> parse_state(std::string_view text) {
 }
 
 struct JobQueue::Inner {
-  Inner(QueueParts from, Rules most)
+  Inner(QueueParts from, const Rules& most)
       : parts(std::move(from)),
-        rules(std::move(most)),
+        rules(most),
         rng(parts.seed),
         turns([this](ledger::AccountId account) {
           const auto line = lines.find(account);
@@ -382,12 +382,12 @@ awaitable<void> JobQueue::Inner::purge_regularly(std::stop_token until) {
 JobQueue::JobQueue(std::unique_ptr<Inner> inner) : inner_(std::move(inner)) {}
 JobQueue::~JobQueue() = default;
 
-Result<std::unique_ptr<JobQueue>> JobQueue::open(QueueParts parts, Rules rules) {
+Result<std::unique_ptr<JobQueue>> JobQueue::open(QueueParts parts, const Rules& rules) {
   Opening opening;
   const auto now = parts.deadlines.clock().wall();
   const auto loaded = parts.database.run_now([&](storage::Connection& connection) { opening = load(connection, now); });
   if (!loaded) return std::unexpected(loaded.error());
-  auto inner = std::make_unique<Inner>(std::move(parts), std::move(rules));
+  auto inner = std::make_unique<Inner>(std::move(parts), rules);
   for (StoredLine& line : opening.lines) {
     inner->lines[line.account] = {.jobs = line.queued + line.dead, .tier = std::move(line.tier)};
     inner->stats.queued += line.queued;

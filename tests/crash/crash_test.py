@@ -14,6 +14,8 @@ database file:
     by one webhook-id however often, and nothing else was;
   - every charge earned the owner of the node that served it its share, once, and nothing else did; where a stream was
     carried on by another node, both owners earned, and not more than was charged;
+  - every job that was queued is complete, with its answer, charged once at the price of its usage and told by one
+    webhook-id, or was cancelled and not charged; a request that is sent again by its Idempotency-Key is the same job;
   - `turnpike ledger check` finds no fault.
 An answer counts as completed when all of its body arrived, or the stream's [DONE] did.
 """
@@ -102,6 +104,27 @@ class Account:
     @property
     def wallet(self):
         return "0x" + hashlib.sha256(self.id.encode()).hexdigest()[:40]
+
+
+@dataclass
+class Queue:
+    """What is known for certain of an account whose requests are queued."""
+    id: str
+    key: str
+    granted: int            # nano-dollars
+    jobs: dict = field(default_factory=dict)      # Idempotency-Key -> job id
+    unsure: dict = field(default_factory=dict)    # Idempotency-Key -> body: cut off before it was acknowledged
+    cancelled: set = field(default_factory=set)   # acknowledged
+    doubtful: set = field(default_factory=set)    # cut off before the cancel was acknowledged
+    complete: dict = field(default_factory=dict)  # job id -> nano-dollars
+    refused: Counter = field(default_factory=Counter)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, name, job):
+        with self.lock:
+            self.unsure.pop(name, None)
+            before = self.jobs.setdefault(name, job)
+        expect(before == job, f"one Idempotency-Key made two jobs: {before} and {job}")
 
 
 @dataclass
@@ -252,6 +275,7 @@ class Gateway:
                          "networks": [{"name": "base-sepolia", "chain_id": 84532, "asset": ASSET}],
                          "min_usd": "0.01"},
             "webhooks": {"allow_private_targets": True},
+            "queue": {"first_retry_ms": 20, "max_retry_ms": 100, "max_running": 16},
             # Their failures are asked for, and must not keep the other requests from them.
             "scheduler": {"breaker_failures": 1000},
         }
@@ -320,11 +344,14 @@ class Gateway:
         finally:
             connection.close()
 
-    def post(self, target, key, body):
+    def post(self, target, key, body, **headers):
+        return self.ask("POST", target, key, json.dumps(body), **headers)
+
+    def ask(self, method, target, key, body=None, **headers):
         connection = http.client.HTTPConnection(*self.address, timeout=WAIT_SECONDS)
         try:
-            connection.request("POST", target, json.dumps(body),
-                               {"Authorization": f"Bearer {key}", "Content-Type": "application/json"})
+            connection.request(method, target, body, {"Authorization": f"Bearer {key}",
+                                                      "Content-Type": "application/json", **headers})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
@@ -404,6 +431,64 @@ class Client(threading.Thread):
         with self.account.lock:
             self.account.completed[job] = price(usage) if usage else None
         self.just_completed.set()
+
+
+class Queuer(threading.Thread):
+    """Queues jobs until nothing listens any more, and cancels one now and then."""
+
+    def __init__(self, gateway, queue, seed, just_queued):
+        super().__init__(daemon=True)
+        self.gateway = gateway
+        self.queue = queue
+        self.random = random.Random(seed)
+        self.just_queued = just_queued
+        self.fault = None
+
+    def run(self):
+        while True:
+            name = f"key-{self.random.getrandbits(64):016x}"
+            directive = f"[[sim tokens={self.random.randint(1, 15)}{self.random.choice(['', ' interval_ms=2', ' delay_ms=30'])}]]"
+            body = {"model": MODEL, "max_tokens": 40,
+                    "messages": [{"role": "user", "content": f"{self.random.random()} {directive}"}]}
+            with self.queue.lock:
+                self.queue.unsure[name] = body
+            try:
+                job = enqueue(self.gateway, self.queue, name, body)
+                if job is not None:
+                    self.just_queued.set()
+                if job is not None and self.random.random() < 0.1:
+                    self.cancel(job)
+            except ConnectionRefusedError:
+                return
+            except (OSError, http.client.HTTPException):
+                pass  # cut off by SIGKILL
+            except Failed as fault:
+                self.fault = fault
+                return
+
+    def cancel(self, job):
+        with self.queue.lock:
+            self.queue.doubtful.add(job)
+        status, _ = self.gateway.ask("DELETE", f"/v1/results/{job}", self.queue.key)
+        with self.queue.lock:
+            self.queue.doubtful.discard(job)
+            if status == 200:
+                self.queue.cancelled.add(job)
+            elif status != 409:
+                self.queue.refused[f"cancel: {status}"] += 1
+
+
+def enqueue(gateway, queue, name, body):
+    """The job's id; None where it was refused."""
+    status, answer = gateway.post("/v1/chat/completions", queue.key, body, **{"Idempotency-Key": name})
+    if status != 202:
+        with queue.lock:
+            queue.unsure.pop(name)
+            queue.refused[status] += 1
+        return None
+    job = json.loads(answer)["id"]
+    queue.note(name, job)
+    return job
 
 
 class Granter(threading.Thread):
@@ -502,6 +587,57 @@ def wait_until_settled(gateway):
         while b"\n" + left + b" 0\n" not in gateway.get("/metrics")[1]:
             expect(time.monotonic() < deadline, f"{left.decode()} does not become 0")
             time.sleep(0.01)  # the pause of a poll with a deadline
+
+
+def wait_until_run(gateway, queues):
+    """Sends again what was cut off, and waits until no job is left."""
+    for queue in queues:
+        for name, body in list(queue.unsure.items()):
+            enqueue(gateway, queue, name, body)
+    deadline = time.monotonic() + 3 * WAIT_SECONDS
+    left = [f'turnpike_queue_jobs{{state="{state}"}} 0\n'.encode() for state in ("queued", "processing")]
+    while not all(line in page for page in [gateway.get("/metrics")[1]] for line in left):
+        expect(time.monotonic() < deadline, "the queue does not become empty")
+        time.sleep(0.01)  # the pause of a poll with a deadline
+
+
+def reconcile_queue(gateway, queue, all_charges, receiver):
+    amounts = {}
+    charged = 0
+    for entry in history(gateway, queue):
+        if entry["type"] != "charge":
+            continue
+        amount = -nanousd(entry["amount_usdc"])
+        expect(entry["job_id"] not in amounts, f"{entry['job_id']} was charged twice")
+        amounts[entry["job_id"]] = amount
+        all_charges[entry["id"]] = (amount, entry["node_id"].split(",") if entry["node_id"] else [])
+        charged += amount
+    for job in queue.jobs.values():
+        if job in queue.complete or job in queue.cancelled:
+            continue
+        status, body = gateway.get(f"/v1/results/{job}", queue.key)
+        expect(status == 200, f"job {job} is lost: {status}")
+        result = json.loads(body)
+        if job in queue.doubtful and result["status"] == "cancelled":
+            queue.cancelled.add(job)
+            continue
+        expect(result["status"] == "complete", f"job {job} is {result['status']}: {result['error']}")
+        expect(result["result"]["id"] == job, f"the result of {job} is another's")
+        queue.complete[job] = price(result["result"]["usage"])
+    queue.doubtful.clear()
+    expect(amounts == queue.complete, f"charged for other than the complete jobs: "
+                                      f"{list(set(amounts.items()) ^ set(queue.complete.items()))[:5]}")
+    status, body = gateway.get("/v1/credits/balance", queue.key)
+    expect(status == 200, f"balance answered {status}")
+    balance = nanousd(json.loads(body)["balance_usdc"])
+    expect(balance == queue.granted - charged, f"balance {balance}, grants {queue.granted} - charges {charged}")
+    names = {}
+    for name, job in receiver.told_at("/jobs/" + queue.id):
+        names.setdefault(job, set()).add(name)
+    several = [job for job, ids in names.items() if len(ids) > 1]
+    expect(not several, f"told by more than one webhook-id: {several[:5]}")
+    expect(set(names) == set(queue.complete), f"told of other than the complete jobs: "
+                                              f"{list(set(names) ^ set(queue.complete))[:5]}")
 
 
 def reconcile_told(account, events, receiver):
@@ -641,7 +777,7 @@ def set_thresholds(gateway, accounts, source):
         account.thresholds.append((number_of(newest), below))
 
 
-def one_round(gateway, folder, accounts, owners, source, facilitator, receiver):
+def one_round(gateway, folder, accounts, queues, owners, source, facilitator, receiver):
     """Load, SIGKILL, restart, reconcile. Returns the charges there are, and how many were shared by two nodes. The
     gateway serves before and after."""
     set_thresholds(gateway, accounts, source)
@@ -651,27 +787,36 @@ def one_round(gateway, folder, accounts, owners, source, facilitator, receiver):
                for account in accounts for _ in range(CLIENTS_PER_ACCOUNT)]
     workers.append(Granter(gateway, accounts, source.random()))
     workers += [Payer(gateway, account, source.random(), just_paid) for account in accounts if account.pays]
+    just_queued = threading.Event()
+    queuers = [Queuer(gateway, queue, source.random(), just_queued) for queue in queues for _ in range(2)]
+    workers += queuers
     for worker in workers:
         worker.start()
     time.sleep(source.uniform(0.02, 0.8))  # the random instant
     if source.random() < 0.7:
         # The worst instants: an answer or a payment has just ended, and it must already be on disk; or a payment is
         # between two of its steps.
-        step = source.choice([just_completed, just_completed, just_paid, *facilitator.steps.values()])
+        step = source.choice([just_completed, just_completed, just_paid, just_queued, *facilitator.steps.values()])
         step.clear()
         expect(step.wait(WAIT_SECONDS), "the step to be killed at does not come")
     gateway.kill()
     for worker in workers:
         worker.join(WAIT_SECONDS)
         expect(not worker.is_alive(), "a client still waits for a gateway that is gone")
+    for queuer in queuers:
+        if queuer.fault:
+            raise queuer.fault
     while source.random() < 0.3:
         gateway.start()
         time.sleep(source.uniform(0.0, 0.1))  # another random instant, in the middle of starting
         gateway.kill()
     gateway.start()
     gateway.wait_until_it_serves()
+    wait_until_run(gateway, queues)
     wait_until_settled(gateway)
     charges = {}
+    for queue in queues:
+        reconcile_queue(gateway, queue, charges, receiver)
     for account in accounts:
         reconcile_by_api(gateway, account, facilitator.moved_by(account), charges, receiver)
     shared = reconcile_earnings(gateway, owners, charges)
@@ -686,6 +831,22 @@ def one_round(gateway, folder, accounts, owners, source, facilitator, receiver):
     return len(charges), shared
 
 
+def add_webhook(gateway, receiver, account, path, events):
+    status, body = gateway.post("/v1/webhooks", account.key, {"url": receiver.url(path), "events": events})
+    expect(status == 201, f"a webhook answered {status}: {body!r}")
+    receiver.secrets[path] = base64.b64decode(json.loads(body)["secret"].removeprefix("whsec_"))
+
+
+def make_queues(gateway, receiver):
+    """Two accounts whose requests are queued, each told of its complete jobs."""
+    queues = []
+    for _ in range(2):
+        made = gateway.command("keys", "create", "--credits", "10000", "--dialect", "drm3", "--tier", "metered")
+        queues.append(Queue(made["account_id"], made["api_key"], 10_000 * NANOUSD_PER_CREDIT))
+        add_webhook(gateway, receiver, queues[-1], "/jobs/" + made["account_id"], ["job.completed"])
+    return queues
+
+
 def make_accounts(gateway, receiver):
     """Three that can pay for everything, and one that runs out now and then; one is never topped up. Each is told of its
     top-ups, and when its credits are low."""
@@ -694,10 +855,7 @@ def make_accounts(gateway, receiver):
         made = gateway.command("keys", "create", "--credits", credits)
         amount = round(float(credits) * NANOUSD_PER_CREDIT)
         account = Account(made["account_id"], made["api_key"], amount, amount, pays=pays)
-        path = "/" + account.id
-        status, body = gateway.post("/v1/webhooks", account.key, {"url": receiver.url(path), "events": ["credit.topup", "credit.low"]})
-        expect(status == 201, f"a webhook answered {status}: {body!r}")
-        receiver.secrets[path] = base64.b64decode(json.loads(body)["secret"].removeprefix("whsec_"))
+        add_webhook(gateway, receiver, account, "/" + account.id, ["credit.topup", "credit.low"])
         accounts.append(account)
     return accounts
 
@@ -734,18 +892,25 @@ def run(arguments, folder):
         gateway.wait_until_it_serves()
         owners = make_owners(gateway)
         accounts = make_accounts(gateway, receiver)
+        queues = make_queues(gateway, receiver)
         for number in range(1, arguments.rounds + 1):
-            charges, shared = one_round(gateway, folder, accounts, owners, source, facilitator, receiver)
+            charges, shared = one_round(gateway, folder, accounts, queues, owners, source, facilitator, receiver)
             completed = sum(len(account.completed) for account in accounts)
             paid = sum(len(account.paid) for account in accounts)
+            jobs = sum(len(queue.complete) for queue in queues)
+            cancelled = sum(len(queue.cancelled) for queue in queues)
             print(f"round {number}: {completed} answers seen completed so far, {charges} charges ({shared} of two "
-                  f"nodes), {paid} top-ups seen credited, {len(facilitator.moved)} moved, "
+                  f"nodes), {paid} top-ups seen credited, {len(facilitator.moved)} moved, {jobs} jobs complete, {cancelled} cancelled, "
                   f"{sum(map(len, receiver.told.values()))} times told, all reconciled", flush=True)
         expect(sum(len(account.completed) for account in accounts) >= arguments.rounds, "hardly an answer was completed")
         low = sum(len(account.low) for account in accounts)
         expect(low >= arguments.rounds, "hardly a balance fell below its threshold")
         expect(shared >= arguments.rounds, "hardly a stream was carried on by another node")
         expect(sum(len(account.paid) for account in accounts) >= arguments.rounds, "hardly a payment was credited")
+        expect(sum(len(queue.complete) for queue in queues) >= arguments.rounds, "hardly a job was complete")
+        expect(any(queue.cancelled for queue in queues), "no job was cancelled")
+        unforeseen = sum((queue.refused for queue in queues), Counter())
+        expect(not unforeseen, f"jobs refused: {dict(unforeseen)}")
         refused = sum((account.refused for account in accounts), Counter())
         # No money (402), a node that fails (502), and for a moment after the start no live node (503).
         expect(set(refused) <= {402, 502, 503}, f"refused for other reasons than there were: {dict(refused)}")

@@ -129,7 +129,7 @@ class JobQueue {
  public:
   // Takes up what earlier runs left: what ran is queued again, what was charged is complete. Blocks. Open it after the
   // ledger, whose journal must be in the database. Error: internal_error when the database cannot be read.
-  [[nodiscard]] static Result<std::unique_ptr<JobQueue>> open(QueueParts parts, Rules rules);
+  [[nodiscard]] static Result<std::unique_ptr<JobQueue>> open(QueueParts parts, const Rules& rules);
   ~JobQueue();
   JobQueue(const JobQueue&) = delete;
   JobQueue& operator=(const JobQueue&) = delete;
