@@ -113,6 +113,19 @@ bool Client::fill() {
   return true;
 }
 
+namespace {
+
+// Takes a line of a head apart; its name in lower case.
+void add_field(std::map<std::string, std::string>& fields, const std::string& line) {
+  const auto colon = line.find(": ");
+  if (colon == std::string::npos) return;
+  std::string name = line.substr(0, colon);
+  std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  fields[name] = line.substr(colon + 2);
+}
+
+}  // namespace
+
 Answer Client::read_head() {
   Answer answer;
   std::size_t end = 0;
@@ -126,12 +139,7 @@ Answer Client::read_head() {
   while (at != std::string::npos) {
     const auto next = head.find("\r\n", at + 2);
     const auto line = head.substr(at + 2, next == std::string::npos ? std::string::npos : next - at - 2);
-    const auto colon = line.find(": ");
-    if (colon != std::string::npos) {
-      std::string name = line.substr(0, colon);
-      std::ranges::transform(name, name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      answer.headers[name] = line.substr(colon + 2);
-    }
+    add_field(answer.headers, line);
     at = next;
   }
   length_.reset();
@@ -169,12 +177,32 @@ bool Client::read_more(Answer& answer) {
     if (!fill()) return false;
   }
   const auto size = std::stoul(buffer_.substr(0, line), nullptr, 16);
+  if (size == 0) {
+    buffer_.erase(0, line + 2);
+    return read_trailers(answer);
+  }
   while (buffer_.size() < line + 2 + size + 2) {
     if (!fill()) return false;
   }
   answer.body.append(buffer_, line + 2, size);
   buffer_.erase(0, line + 2 + size + 2);
-  answer.complete = size == 0;
+  return true;
+}
+
+// To the empty line behind the last chunk; false: the connection ended before it.
+bool Client::read_trailers(Answer& answer) {
+  while (true) {
+    const auto end = buffer_.find("\r\n");
+    if (end == std::string::npos) {
+      if (!fill()) return false;
+      continue;
+    }
+    const auto line = buffer_.substr(0, end);
+    buffer_.erase(0, end + 2);
+    if (line.empty()) break;
+    add_field(answer.trailers, line);
+  }
+  answer.complete = true;
   return true;
 }
 

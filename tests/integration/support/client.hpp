@@ -16,12 +16,17 @@ using Headers = std::vector<std::pair<std::string, std::string>>;
 struct Answer {
   int status = 0;                              // 0: the connection ended before a head
   std::map<std::string, std::string> headers;  // names in lower case
+  std::map<std::string, std::string> trailers = {};
   std::string body;
   bool complete = false;  // its framing ended as it should
   [[nodiscard]] nlohmann::json json() const { return nlohmann::json::parse(body, nullptr, false); }
   [[nodiscard]] std::string header(const std::string& name) const {
     const auto found = headers.find(name);
     return found == headers.end() ? "" : found->second;
+  }
+  [[nodiscard]] std::string trailer(const std::string& name) const {
+    const auto found = trailers.find(name);
+    return found == trailers.end() ? "" : found->second;
   }
   // The data of its events.
   [[nodiscard]] std::vector<std::string> events() const;
@@ -59,6 +64,7 @@ class Client {
  private:
   bool fill();  // false: the connection ended
   bool read_more(Answer& answer);
+  bool read_trailers(Answer& answer);
   int socket_ = -1;
   std::chrono::milliseconds patience_;
   std::string buffer_;

@@ -92,21 +92,23 @@ TEST_F(ModelsList, needs_a_key_that_may_read_models) {
 using OneModel = ModelsApiTest;
 
 TEST_F(OneModel, is_shown_as_the_contract_says) {
-  EXPECT_EQ(json_of(get("m-2")),
-            (json{{"id", "m-2"},
-                  {"object", "model"},
-                  {"created", 1'704'067'200},
-                  {"owned_by", "someone"},
-                  {"capabilities",
-                   {{"chat", true},
-                    {"completion", true},
-                    {"embeddings", false},
-                    {"vision", false},
-                    {"structured_output", true}}},
-                  {"context_window", 32'768},
-                  {"nodes", 2},
-                  {"median_latency_ms", 100},
-                  {"pricing", {{"prompt_per_million_usd", "0.05"}, {"completion_per_million_usd", "2.00"}}}}));
+  EXPECT_EQ(json_of(get("m-2")), (json{{"id", "m-2"},
+                                       {"object", "model"},
+                                       {"created", 1'704'067'200},
+                                       {"owned_by", "someone"},
+                                       {"capabilities",
+                                        {{"chat", true},
+                                         {"completion", true},
+                                         {"embeddings", false},
+                                         {"vision", false},
+                                         {"structured_output", true}}},
+                                       {"context_window", 32'768},
+                                       {"nodes", 2},
+                                       {"median_latency_ms", 100},
+                                       {"pricing",
+                                        {{"prompt_per_million_usd", "0.05"},
+                                         {"completion_per_million_usd", "2.00"},
+                                         {"price_id", ledger::price_id(catalogue.find("m-2")->price)}}}}));
 }
 
 TEST_F(OneModel, priced_by_the_request_says_what_that_pays_for) {
@@ -119,7 +121,8 @@ TEST_F(OneModel, priced_by_the_request_says_what_that_pays_for) {
                                                   {"completion_per_million_usd", "0.00"},
                                                   {"per_request_usd", "0.0015"},
                                                   {"included_output_tokens", 500},
-                                                  {"per_thousand_beyond_usd", "0.000000001"}}));
+                                                  {"per_thousand_beyond_usd", "0.000000001"},
+                                                  {"price_id", ledger::price_id(dear.price)}}));
 }
 
 TEST_F(OneModel, has_the_extras_of_a_dialect_that_wants_them) {

@@ -228,5 +228,53 @@ TEST_F(LedgerEvents, without_a_threshold_nothing_is_low) {
   EXPECT_EQ(ledger->stats().low_crossings, 0U);
 }
 
+TEST_F(LedgerEvents, a_job_is_told_with_its_charge_once_however_often_the_program_ends) {
+  start(kNever);
+  const AccountId account = account_that_wants(events::Types().add(events::Type::job_completed));
+  ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(1'000), "for a test")));
+  charge(account, 600);
+  for (int ends = 0; ends < 2; ++ends) {
+    crash();
+    start(kNever);
+    const auto told = outbox();
+    ASSERT_EQ(told.size(), 1U);
+    const auto event = nlohmann::json::parse(told[0]);
+    EXPECT_EQ(event["type"], "job.completed");
+    EXPECT_EQ(event["data"]["job_id"], "job_1");
+    EXPECT_EQ(event["data"]["model"], "m-1");
+    EXPECT_EQ(event["data"]["status"], "settled");
+    EXPECT_EQ(event["data"]["amount_usdc"], "0.0000006");
+    EXPECT_EQ(event["data"]["usage"], (nlohmann::json{{"prompt_tokens", 0}, {"completion_tokens", 0}}));
+  }
+  EXPECT_EQ(announced.size(), 1U);
+}
+
+TEST_F(LedgerEvents, a_job_that_ended_without_a_charge_is_told_by_why) {
+  start(std::chrono::milliseconds(0));
+  const AccountId account =
+      account_that_wants(events::Types().add(events::Type::job_failed).add(events::Type::job_timeout));
+  ASSERT_TRUE(loop.run(ledger->grant(account, Money::nanousd(1'000), "for a test")));
+  const auto end = [&](Unpaid why) {
+    ledger->end_unpaid(
+        ledger->hold(account, Money::nanousd(100), {.job_id = "job_" + std::to_string(++jobs), .model = "m-1"}).value(),
+        why);
+    return loop.run(ledger->history(account, 1, {})).has_value();  // waits for it
+  };
+  ASSERT_TRUE(end({.code = "node_error"}));
+  ASSERT_TRUE(end({.code = "node_timeout", .timed_out = true}));
+  ASSERT_TRUE(end({.code = {}}));
+  const auto told = outbox();
+  ASSERT_EQ(told.size(), 3U);
+  const auto event = [&](std::size_t i) { return nlohmann::json::parse(told[i]); };
+  EXPECT_EQ(event(0)["type"], "job.failed");
+  EXPECT_EQ(event(0)["data"]["status"], "failed");
+  EXPECT_EQ(event(0)["data"]["error"]["code"], "node_error");
+  EXPECT_EQ(event(1)["type"], "job.timeout");
+  EXPECT_EQ(event(2)["type"], "job.failed");
+  EXPECT_EQ(event(2)["data"]["status"], "refunded");
+  EXPECT_TRUE(event(2)["data"]["error"].is_null());
+  EXPECT_EQ(announced.size(), 3U);
+}
+
 }  // namespace
 }  // namespace turnpike::ledger
