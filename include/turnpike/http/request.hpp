@@ -31,6 +31,8 @@ struct Request {
   bool keep_alive = true;
   std::vector<std::string> parameters;  // the {…} parts of the route's pattern, percent-decoded
 
+  // The head moved by `by`: so do the views into it.
+  void rebase(std::ptrdiff_t by);
   // The value of a query member, percent-decoded; nullopt when absent.
   [[nodiscard]] std::optional<std::string> query_value(std::string_view name) const;
   // True when Accept names `media_type` itself (not by a wildcard).
