@@ -28,7 +28,9 @@ class HttpStream final : public inference::ClientStream {
       : exchange_(exchange), guard_(guard), caller_(caller), admission_(admission) {}
 
   void begin(std::string_view job_id, std::string_view node_id) override {
-    std::string head = "Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n";
+    std::string head;
+    head.reserve(512);
+    head.append("Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
     append_job_lines(head, *caller_.dialect, job_id, node_id);
     Guard::append_limit_lines(head, admission_);
     exchange_.start_stream(200, "text/event-stream", head);
@@ -94,7 +96,7 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, s
     co_return;
   }
   std::string head;
-  head.reserve(320);
+  head.reserve(512);
   append_job_lines(head, *caller.dialect, job->id, delivered->node_id);
   head.append(caller.dialect->header_prefix).append("credits-remaining: ");
   head.append(std::to_string(delivered->settled.balance.whole_credits())).append("\r\n");

@@ -210,6 +210,7 @@ awaitable<Session::Got> Session::read_head() {
 
 Session::Got Session::parse_head(std::size_t head_bytes) {
   known_head_.forget();  // request_ is another's from here on
+  request_.known_sender.clear();
   parser_.emplace(request_.fields, Parser::BodySink{[](void* owner, std::string_view piece) {
                                                       auto& self = *static_cast<Session*>(owner);
                                                       // Decoded in place: a chunk's bytes only ever move towards the
