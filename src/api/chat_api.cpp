@@ -82,7 +82,7 @@ class HttpStream final : public inference::ClientStream {
 
   void begin(std::string_view job_id, std::string_view node_id) override {
     std::string head;
-    head.reserve(320);
+    head.reserve(512);
     head.append("Cache-Control: no-cache\r\nX-Accel-Buffering: no\r\n");
     append_job_lines(head, *caller_.dialect, job_id, node_id);
     lines_.append_head(head);
@@ -162,7 +162,7 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, s
     co_return;
   }
   std::string head;
-  head.reserve(320);
+  head.reserve(512);
   append_job_lines(head, *caller.dialect, job->id, delivered->node_id);
   lines.append_head(head);
   lines.append_settled(head, delivered->settled);

@@ -102,7 +102,8 @@ std::expected<config::Config, config::Faults> load_config(const ServeOptions& op
 
 int run_gateway(config::Config config, const ServeOptions& options,
                 const std::function<awaitable<void>(Gateway&)>& when_ready) {
-  asio::io_context loop(1);
+  // Its sockets are this thread's alone; other threads only post to it.
+  asio::io_context loop(BOOST_ASIO_CONCURRENCY_HINT_UNSAFE_IO);
   auto gateway = Gateway::open(loop, std::move(config));
   if (!gateway) {
     spdlog::error("{}", gateway.error().message);

@@ -38,6 +38,7 @@ void append_sortable_uuid(std::string& out, IdSource& ids, WallTime now) {
 }  // namespace
 
 void append_id(const Dialect& dialect, IdSource& ids, WallTime now, std::string& out) {
+  out.reserve(out.size() + dialect.id_prefix.size() + 40);
   out += dialect.id_prefix;
   if (dialect.id_form == IdForm::uuid) {
     append_sortable_uuid(out, ids, now);

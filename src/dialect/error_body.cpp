@@ -122,7 +122,9 @@ void append_json_string(std::string& out, std::string_view text) {
              static_cast<unsigned>(c == '\\');
   }
   if (other == 0) {
-    out.append("\"").append(text).append("\"");
+    out.reserve(out.size() + text.size() + 2);
+    out += '"';
+    out.append(text) += '"';
   } else {
     out += dump(text);
   }

@@ -15,6 +15,11 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
+void move(HeaderField& field, std::ptrdiff_t by) {
+  field.name = {field.name.data() + by, field.name.size()};
+  if (field.value.data() != nullptr) field.value = {field.value.data() + by, field.value.size()};
+}
+
 }  // namespace
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
@@ -49,10 +54,15 @@ std::optional<std::string_view> Fields::find(std::string_view name) const {
 }
 
 void Fields::rebase(std::ptrdiff_t by) {
-  for (auto& field : fields_) {
-    field.name = {field.name.data() + by, field.name.size()};
-    if (field.value.data() != nullptr) field.value = {field.value.data() + by, field.value.size()};
-  }
+  for (auto& field : fields_) move(field, by);
+}
+
+void Fields::resize_value(Field id, std::size_t size) {
+  auto field = std::ranges::find(fields_, id, &HeaderField::id);
+  if (field == fields_.end() || field->value.size() == size) return;
+  const auto by = static_cast<std::ptrdiff_t>(size) - static_cast<std::ptrdiff_t>(field->value.size());
+  field->value = {field->value.data(), size};
+  while (++field != fields_.end()) move(*field, by);
 }
 
 }  // namespace turnpike::http

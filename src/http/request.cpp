@@ -30,6 +30,13 @@ std::optional<std::string> percent_decode(std::string_view text) {
   return out;
 }
 
+void Request::rebase(std::ptrdiff_t by) {
+  for (auto* view : {&method, &target, &path, &query}) {
+    if (view->data() != nullptr) *view = {view->data() + by, view->size()};
+  }
+  fields.rebase(by);
+}
+
 std::optional<std::string> Request::query_value(std::string_view name) const {
   std::string_view rest = query;
   while (!rest.empty()) {

@@ -157,7 +157,7 @@ awaitable<Session::Got> Session::read_request() {
   fault_.reset();
   const Got head = co_await read_head();
   if (head != Got::request) co_return head;
-  if (parser_->is_done()) co_return Got::request;
+  if (!head_.chunked && head_.body_bytes == 0) co_return Got::request;
   deadline_.arm(host_.parts.limits.body_timeout);
   if (const auto expect = request_.fields.find(Field::expect);
       expect && equals_ignoring_case(*expect, "100-continue")) {
@@ -165,7 +165,7 @@ awaitable<Session::Got> Session::read_request() {
     if (!write_now(go_on) && !co_await written()) co_return Got::end;
     deadline_.arm(host_.parts.limits.body_timeout);
   }
-  if (parser_->chunked()) co_return co_await read_chunked_body();
+  if (head_.chunked) co_return co_await read_chunked_body();
   co_return co_await read_body();
 }
 
@@ -180,6 +180,10 @@ awaitable<Session::Got> Session::read_head() {
     if (searched == 0 && bytes.starts_with("\r\n")) {
       in_.consume(2);
       continue;
+    }
+    if (searched == 0 && take_known_head()) {
+      idle_ = false;
+      co_return begin_request();
     }
     const auto end = bytes.find("\r\n\r\n", searched);
     if (end != std::string_view::npos && end + 4 <= limits.max_head_bytes) {
@@ -205,6 +209,8 @@ awaitable<Session::Got> Session::read_head() {
 }
 
 Session::Got Session::parse_head(std::size_t head_bytes) {
+  known_head_.forget();  // request_ is another's from here on
+  request_.known_sender.clear();
   parser_.emplace(request_.fields, Parser::BodySink{[](void* owner, std::string_view piece) {
                                                       auto& self = *static_cast<Session*>(owner);
                                                       // Decoded in place: a chunk's bytes only ever move towards the
@@ -225,7 +231,6 @@ Session::Got Session::parse_head(std::size_t head_bytes) {
   if (error || !parser_->is_header_done() || used_ != head_bytes) {
     return fault(Fault::invalid_request, "the request head is malformed");
   }
-  head_held_ = true;
   request_.verb = parser_->verb;
   request_.method = parser_->method;
   request_.target = parser_->target;
@@ -233,7 +238,33 @@ Session::Got Session::parse_head(std::size_t head_bytes) {
   request_.path = request_.target.substr(0, question);
   request_.query = question == std::string_view::npos ? std::string_view{} : request_.target.substr(question + 1);
   request_.http11 = parser_->version >= 11;
-  request_.keep_alive = parser_->keep_alive();
+  head_ = {.at = in_.data(),
+           .body_bytes = parser_->content_length().value_or(0),
+           .chunked = parser_->chunked(),
+           .keep_alive = parser_->keep_alive()};
+  // The parser decodes a chunked body, from the head's end on.
+  if (!head_.chunked) known_head_.learn({in_.data(), head_bytes}, request_.fields);
+  return begin_request();
+}
+
+// The head is like the last one's but for its Content-Length: request_ is that one's, and moves to where it is now.
+bool Session::take_known_head() {
+  const auto match = known_head_.match(in_.unread());
+  const auto& limits = host_.parts.limits;
+  if (!match || match->bytes > limits.max_head_bytes) return false;
+  const auto body_bytes = match->content_length.value_or(0);
+  if (body_bytes > limits.max_body_bytes) return false;
+  used_ = match->bytes;
+  request_.rebase(in_.data() - head_.at);
+  if (match->content_length) request_.fields.resize_value(Field::content_length, match->digits);
+  head_.at = in_.data();
+  head_.body_bytes = body_bytes;
+  return true;
+}
+
+Session::Got Session::begin_request() {
+  head_held_ = true;
+  request_.keep_alive = head_.keep_alive;
   request_.body = {};
   request_.peer = client();
   request_.id.assign("req_");
@@ -260,14 +291,8 @@ bool Session::grow_for_body(std::size_t bytes) {
   // By what has come, not by what was announced: a header alone takes no memory.
   in_.make_room(std::max<std::size_t>(std::min(missing, in_.size()), 1024));
   const auto moved = in_.data() - before;
-  const auto shift = [moved](std::string_view& view) {
-    if (view.data() != nullptr) view = {view.data() + moved, view.size()};
-  };
-  shift(request_.method);
-  shift(request_.target);
-  shift(request_.path);
-  shift(request_.query);
-  request_.fields.rebase(moved);
+  request_.rebase(moved);
+  head_.at += moved;
   account_body_memory();
   return host_.stats.body_memory_bytes <= host_.parts.limits.max_body_memory_bytes;
 }
@@ -279,7 +304,7 @@ void Session::account_body_memory() {
 }
 
 awaitable<Session::Got> Session::read_body() {
-  const auto length = static_cast<std::size_t>(parser_->content_length().value_or(0));
+  const auto length = static_cast<std::size_t>(head_.body_bytes);
   const auto head = used_;
   while (in_.size() < head + length) {
     if (!grow_for_body(head + length)) co_return fault(Fault::service_unavailable, "too many large requests at once");
@@ -366,7 +391,8 @@ awaitable<void> Session::answer() {
 awaitable<void> Session::answer_fault() {
   fault_->param.clear();
   request_.keep_alive = false;
-  if (!parser_ || !parser_->is_header_done()) {
+  if (!head_held_) {
+    known_head_.forget();
     request_.verb = Verb::unknown;
     request_.http11 = true;
     request_.fields.clear();

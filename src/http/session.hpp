@@ -18,6 +18,7 @@
 #include "turnpike/base/task_group.hpp"
 #include "turnpike/http/exchange.hpp"
 #include "turnpike/http/input_buffer.hpp"
+#include "turnpike/http/known_head.hpp"
 #include "turnpike/http/listener.hpp"
 #include "turnpike/http/stream.hpp"
 
@@ -55,7 +56,10 @@ class Session {
   boost::asio::awaitable<Got> read_head();
   boost::asio::awaitable<Got> read_body();
   boost::asio::awaitable<Got> read_chunked_body();
+  // Of the head's bytes, which begin what is unread.
   Got parse_head(std::size_t head_bytes);
+  bool take_known_head();
+  Got begin_request();
   std::string_view client();
   bool grow_for_body(std::size_t bytes);
   boost::asio::awaitable<bool> more_bytes();
@@ -87,7 +91,14 @@ class Session {
   Deadline deadline_;
   std::stop_source client_gone_;
   Request request_;
-  std::optional<Parser> parser_;
+  std::optional<Parser> parser_;  // of the last head that was parsed, and of a chunked body behind it
+  KnownHead known_head_;          // the head that request_ was read from
+  struct {
+    const char* at = nullptr;  // where the head began: request_'s views lie behind
+    std::uint64_t body_bytes = 0;
+    bool chunked = false;
+    bool keep_alive = false;
+  } head_;
   std::optional<Error> fault_;
   std::list<Session*>::iterator self_;
   boost::container::small_vector<boost::asio::const_buffer, 3> unwritten_;

@@ -104,29 +104,18 @@ Verdict Bucket::take(Instant now) {
 
 // ---- a request under way ----
 
-Admission::Admission(Admission&& other) noexcept {
-  *this = std::move(other);
-}
+Admission::Admission(Admission&& other) noexcept : it_(std::exchange(other.it_, {})) {}
 
 Admission& Admission::operator=(Admission&& other) noexcept {
-  std::swap(limiter_, other.limiter_);
-  std::swap(use_, other.use_);
-  std::swap(account_, other.account_);
-  std::swap(tokens_per_minute_, other.tokens_per_minute_);
-  std::swap(tokens_per_day_, other.tokens_per_day_);
-  std::swap(reserved_of_minute_, other.reserved_of_minute_);
-  std::swap(reserved_of_day_, other.reserved_of_day_);
-  std::swap(queued_, other.queued_);
-  std::swap(requests_, other.requests_);
-  std::swap(tokens_, other.tokens_);
+  std::swap(it_, other.it_);
   return *this;
 }
 
 Admission::~Admission() {
-  if (limiter_ == nullptr) return;
+  if (it_.limiter == nullptr) return;
   give_back();
-  if (queued_) --use_->queued_running;
-  if (--use_->running == 0 && !use_->requests && !use_->tokens) limiter_->accounts_.erase(account_);
+  if (it_.queued) --it_.use->queued_running;
+  if (--it_.use->running == 0 && !it_.use->requests && !it_.use->tokens) it_.limiter->accounts_.erase(it_.account);
 }
 
 bool Admission::reserve(std::uint64_t most, const Today& today, Instant now) {
@@ -135,42 +124,42 @@ bool Admission::reserve(std::uint64_t most, const Today& today, Instant now) {
   Verdict day;
   std::uint64_t of_minute = 0;
   std::uint64_t of_day = 0;
-  if (tokens_per_minute_) {
-    const Bucket& bucket = bucket_of(use_->tokens, *tokens_per_minute_, now);
-    const auto ask = [&](std::uint64_t tokens) { return bucket.ask(tokens, use_->reserved_of_minute, now); };
-    of_minute = share_of(most, *tokens_per_minute_, ask);
+  if (it_.tokens_per_minute) {
+    const Bucket& bucket = bucket_of(it_.use->tokens, *it_.tokens_per_minute, now);
+    const auto ask = [&](std::uint64_t tokens) { return bucket.ask(tokens, it_.use->reserved_of_minute, now); };
+    of_minute = share_of(most, *it_.tokens_per_minute, ask);
     minute = ask(of_minute);
     if (!minute.allowed) minute.reason = "too many tokens a minute";
   }
-  if (tokens_per_day_) {
+  if (it_.tokens_per_day) {
     const auto ask = [&](std::uint64_t tokens) {
-      return ask_day(*tokens_per_day_, tokens, use_->reserved_of_day, today);
+      return ask_day(*it_.tokens_per_day, tokens, it_.use->reserved_of_day, today);
     };
-    of_day = share_of(most, *tokens_per_day_, ask);
+    of_day = share_of(most, *it_.tokens_per_day, ask);
     day = ask(of_day);
   }
   // The one that lets fewer through is the one to know of.
   const bool tell_day =
       day.limit && (!minute.limit || !day.allowed || (minute.allowed && day.remaining < minute.remaining));
-  tokens_ = tell_day ? day : minute;
-  if (!tokens_.allowed) return false;
-  reserved_of_minute_ += of_minute;
-  reserved_of_day_ += of_day;
-  use_->reserved_of_minute += of_minute;
-  use_->reserved_of_day += of_day;
+  it_.tokens = tell_day ? day : minute;
+  if (!it_.tokens.allowed) return false;
+  it_.reserved_of_minute += of_minute;
+  it_.reserved_of_day += of_day;
+  it_.use->reserved_of_minute += of_minute;
+  it_.use->reserved_of_day += of_day;
   return true;
 }
 
 void Admission::settle(std::uint64_t used, const Today& today, Instant now) {
   if (!limits_tokens()) return;
   give_back();
-  if (tokens_per_minute_) bucket_of(use_->tokens, *tokens_per_minute_, now).spend(used, now);
+  if (it_.tokens_per_minute) bucket_of(it_.use->tokens, *it_.tokens_per_minute, now).spend(used, now);
   std::ignore = reserve(0, today, now);  // what is left now
 }
 
 void Admission::give_back() {
-  use_->reserved_of_minute -= std::exchange(reserved_of_minute_, 0);
-  use_->reserved_of_day -= std::exchange(reserved_of_day_, 0);
+  it_.use->reserved_of_minute -= std::exchange(it_.reserved_of_minute, 0);
+  it_.use->reserved_of_day -= std::exchange(it_.reserved_of_day, 0);
 }
 
 // ---- all of them ----
@@ -186,14 +175,14 @@ Admission RateLimiter::admit(std::int64_t account, const Tier& tier, Instant now
   }
   auto& state = use_of(account, now);
   if (tier.concurrent_requests && state.running - state.queued_running >= *tier.concurrent_requests) {
-    admission.requests_.allowed = false;
-    admission.requests_.reason = "too many requests at once";
-    admission.requests_.wait = std::chrono::seconds(1);
+    admission.it_.requests.allowed = false;
+    admission.it_.requests.reason = "too many requests at once";
+    admission.it_.requests.wait = std::chrono::seconds(1);
     return admission;
   }
   if (tier.requests_per_minute) {
-    admission.requests_ = bucket_of(state.requests, *tier.requests_per_minute, now).take(now);
-    if (!admission.requests_.allowed) return admission;
+    admission.it_.requests = bucket_of(state.requests, *tier.requests_per_minute, now).take(now);
+    if (!admission.it_.requests.allowed) return admission;
   }
   enter(admission, state, account, tier);
   return admission;
@@ -204,7 +193,7 @@ Admission RateLimiter::admit_queued(std::int64_t account, const Tier& tier, Inst
   if (!tier.tokens_per_minute && !tier.tokens_per_day) return admission;
   auto& state = use_of(account, now);
   ++state.queued_running;
-  admission.queued_ = true;
+  admission.it_.queued = true;
   enter(admission, state, account, tier);
   return admission;
 }
@@ -216,11 +205,11 @@ AccountUse& RateLimiter::use_of(std::int64_t account, Instant now) {
 
 void RateLimiter::enter(Admission& admission, AccountUse& use, std::int64_t account, const Tier& tier) {
   ++use.running;
-  admission.limiter_ = this;
-  admission.use_ = &use;
-  admission.account_ = account;
-  admission.tokens_per_minute_ = tier.tokens_per_minute;
-  admission.tokens_per_day_ = tier.tokens_per_day;
+  admission.it_.limiter = this;
+  admission.it_.use = &use;
+  admission.it_.account = account;
+  admission.it_.tokens_per_minute = tier.tokens_per_minute;
+  admission.it_.tokens_per_day = tier.tokens_per_day;
 }
 
 void RateLimiter::forget_idle(Instant now) {

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "turnpike/http/message.hpp"
+
 namespace turnpike::relay {
 
 namespace asio = boost::asio;
@@ -19,12 +21,10 @@ namespace {
 constexpr std::size_t kMostUnused = 4096;  // framing left in the buffer between the bytes of an event
 
 // How the body behind a head is framed (RFC 9112, section 6.3).
-template <class Parser>
-BodyDecoder decoder_of(const Parser& head, std::size_t max_line_bytes) {
+BodyDecoder decoder_of(const AnswerHead& head, std::size_t max_line_bytes) {
   if (head.status < 200 || head.status == 204 || head.status == 304) return BodyDecoder::of_length(0);
-  if (head.chunked()) return BodyDecoder::of_chunks(max_line_bytes);
-  const auto length = head.content_length();
-  return length ? BodyDecoder::of_length(*length) : BodyDecoder::until_the_end();
+  if (head.chunked) return BodyDecoder::of_chunks(max_line_bytes);
+  return head.content_length ? BodyDecoder::of_length(*head.content_length) : BodyDecoder::until_the_end();
 }
 
 // A node's own words on why a request is at fault, from its error body; empty when it gave none.
@@ -68,7 +68,7 @@ Attempt::~Attempt() {
   client_gone_.reset();
   if (!connection_) return;
   connection_->set_listener(nullptr);
-  if (message_ended_ && !connection_->ended() && parser_ && parser_->keep_alive()) {
+  if (message_ended_ && !connection_->ended() && head_.keep_alive) {
     connection_->in.consume(std::min(parsed_, connection_->in.size()));
     peer_.put_back(std::move(connection_));
   } else {
@@ -234,11 +234,12 @@ std::optional<Failure> Attempt::read_head() {
   auto& in = connection_->in;
   while (true) {
     got_bytes_ = got_bytes_ || in.size() > 0;
+    if (searched_ == 0 && take_known_head()) return Failure::none;
     const auto end = in.unread().find("\r\n\r\n", searched_);
     if (end != std::string_view::npos) {
       const auto failure = parse_head(end + 4);
       // 100 Continue and its like come before the answer (RFC 9110, section 15.2).
-      if (failure != Failure::none || parser_->status >= 200) return failure;
+      if (failure != Failure::none || head_.status >= 200) return failure;
       in.consume(end + 4);
       searched_ = 0;
       continue;
@@ -250,34 +251,63 @@ std::optional<Failure> Attempt::read_head() {
   }
 }
 
+// The head is like the node's last one but for its Content-Length.
+bool Attempt::take_known_head() {
+  auto& last = peer_.last_head(call_.scan.stream);
+  const auto match = last.bytes.match(connection_->in.unread());
+  if (!match || match->bytes > relay_.limits_.max_node_head_bytes) return false;
+  head_ = last.head;
+  head_.content_length = match->content_length;
+  begin_body(match->bytes);
+  return true;
+}
+
+void Attempt::begin_body(std::size_t head_bytes) {
+  parsed_ = body_at_ = head_bytes;
+  body_ = decoder_of(head_, relay_.limits_.max_node_head_bytes);
+  kept_ = body_bytes_ = 0;
+  // Behind an interim head comes another (RFC 9110, section 15.2).
+  message_ended_ = head_.status >= 200 && body_.done();
+}
+
 Failure Attempt::parse_head(std::size_t head_bytes) {
   auto& in = connection_->in;
   got_bytes_ = true;
   if (head_bytes > relay_.limits_.max_node_head_bytes) return fail(Failure::broken, "its response head is too large");
   // It stops behind the head: the body is decoded in place.
-  parser_.emplace(fields_, Parser::BodySink{[](void*, std::string_view) {}, nullptr});
-  parser_->header_limit(static_cast<std::uint32_t>(head_bytes));
-  parser_->body_limit(boost::none);
+  http::Fields fields;
+  http::MessageParser<false> parser(fields, {[](void*, std::string_view) {}, nullptr});
+  parser.header_limit(static_cast<std::uint32_t>(head_bytes));
+  parser.body_limit(boost::none);
   http::error_code error;
-  parsed_ = parser_->put(asio::buffer(in.data(), head_bytes), error);
-  if (error || !parser_->is_header_done() || parsed_ != head_bytes)
+  const auto parsed = parser.put(asio::buffer(in.data(), head_bytes), error);
+  if (error || !parser.is_header_done() || parsed != head_bytes) {
     return fail(Failure::broken, "its response head is malformed");
-  body_ = decoder_of(*parser_, relay_.limits_.max_node_head_bytes);
-  body_at_ = parsed_;
-  kept_ = body_bytes_ = 0;
-  message_ended_ = body_.done();
+  }
+  const auto type = fields.find(http::Field::content_type).value_or("");
+  head_ = {.status = parser.status,
+           .keep_alive = parser.keep_alive(),
+           .chunked = parser.chunked(),
+           .is_json = http::has_token(type, "application/json"),
+           .is_event_stream = http::has_token(type, "text/event-stream")};
+  if (const auto length = parser.content_length()) head_.content_length = *length;
+  if (head_.status == 200) {
+    auto& last = peer_.last_head(call_.scan.stream);
+    last.bytes.learn({in.data(), head_bytes}, fields);
+    last.head = head_;
+  }
+  begin_body(head_bytes);
   return Failure::none;
 }
 
 // Status 200 and the content type that was asked for.
 bool Attempt::is_wanted() const {
-  const auto type = fields_.find(http::Field::content_type).value_or("");
-  return parser_->status == 200 && http::has_token(type, call_.scan.stream ? "text/event-stream" : "application/json");
+  return head_.status == 200 && (call_.scan.stream ? head_.is_event_stream : head_.is_json);
 }
 
 // Why an answer that is not wanted is not.
 awaitable<Failure> Attempt::judge_status() {
-  const auto status = parser_->status;
+  const auto status = head_.status;
   if (status == 200) co_return fail(Failure::bad_output, "its answer has the wrong content type");
   const bool blames = status == 400 || status == 413 || status == 422;
   if (!blames) co_return fail(Failure::refused, "it answered with status " + std::to_string(status));
@@ -303,7 +333,7 @@ bool Attempt::decode() {
 }
 
 std::optional<Failure> Attempt::read_body() {
-  if (parser_->content_length().value_or(0) > body_limit_) return fail(Failure::bad_output, "its answer is too large");
+  if (head_.content_length.value_or(0) > body_limit_) return fail(Failure::bad_output, "its answer is too large");
   if (!decode()) {
     return fail(Failure::broken,
                 connection_->ended() ? "it ended the connection within its answer" : "its chunks are malformed");
@@ -319,7 +349,7 @@ std::optional<Failure> Attempt::read_whole() {
 }
 
 WholeAnswer Attempt::take_whole() {
-  WholeAnswer answer(peer_, connection_, parsed_, parser_->keep_alive() && !connection_->ended());
+  WholeAnswer answer(peer_, connection_, parsed_, head_.keep_alive && !connection_->ended());
   answer.json = {connection_->in.data() + body_at_, body_bytes_};
   answer.node_id = node_->id();
   answer.payee = payee_;

@@ -12,7 +12,6 @@
 #include "body_decoder.hpp"
 #include "turnpike/base/deadlines.hpp"
 #include "turnpike/base/signal.hpp"
-#include "turnpike/http/message.hpp"
 #include "turnpike/relay/relay.hpp"
 
 namespace turnpike::relay {
@@ -82,7 +81,6 @@ class Attempt {
   [[nodiscard]] const std::string& blame() const { return blame_; }
 
  private:
-  using Parser = http::MessageParser<false>;
   // The request as it goes out.
   struct Outgoing {
     Outgoing(std::string_view body, const scan::RequestScan& scan, const RequestEdits& edits,
@@ -99,7 +97,9 @@ class Attempt {
   boost::asio::awaitable<Failure> send_rest();
   [[nodiscard]] bool is_wanted() const;
   boost::asio::awaitable<Failure> judge_status();
+  bool take_known_head();
   Failure parse_head(std::size_t head_bytes);
+  void begin_body(std::size_t head_bytes);
   bool decode();  // false: the framing is broken
 
   // A step goes as far as what has arrived allows; nullopt: it needs more.
@@ -130,8 +130,7 @@ class Attempt {
   std::optional<std::stop_callback<Leave>> client_gone_;
   ConnectionPtr connection_;
   std::optional<Outgoing> outgoing_;
-  http::Fields fields_;
-  std::optional<Parser> parser_;  // of the head
+  AnswerHead head_;
   BodyDecoder body_ = BodyDecoder::of_length(0);
   Instant phase_{};  // the current phase's own time-out
   std::string what_;

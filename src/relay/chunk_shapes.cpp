@@ -6,7 +6,7 @@
 namespace turnpike::relay {
 namespace {
 
-constexpr std::size_t kMostShapes = 12;      // three of each of four models
+constexpr std::size_t kMostShapes = 16;      // four of each of four models
 constexpr std::uint64_t kMostUnproved = 48;  // learned, beyond what was recognised
 constexpr std::size_t kMostDigits = 18;
 constexpr std::size_t kMostShapeBytes = 1024;
@@ -25,6 +25,13 @@ std::string_view number_at(std::string_view bytes) {
   return bytes.substr(0, whole ? end : 0);
 }
 
+// The value of what number_at() found.
+std::uint64_t count_of(std::string_view number) {
+  std::uint64_t count = 0;
+  for (const char digit : number) count = count * 10 + static_cast<std::uint64_t>(digit - '0');
+  return count;
+}
+
 }  // namespace
 
 // The bytes of the event, if it has this shape.
@@ -35,7 +42,8 @@ std::optional<std::size_t> ChunkShapes::fit(const Shape& shape, std::string_view
     if (!rest.starts_with(part.theirs)) return std::nullopt;
     rest.remove_prefix(part.theirs.size());
     if (part.hole == Hole::none) continue;
-    const auto value = part.hole == Hole::time ? number_at(rest) : plain_at(rest);
+    const bool quoted = part.hole == Hole::id || part.hole == Hole::text;
+    const auto value = quoted ? plain_at(rest) : number_at(rest);
     if (value.empty()) return std::nullopt;
     found.push_back(value);
     rest.remove_prefix(value.size());
@@ -56,6 +64,8 @@ ChunkShapes::Match ChunkShapes::write(const Shape& shape, std::string_view strea
       match.text_size = match.scan.text_bytes = value->size();
       match.written_text_at = out.size() - from;
     }
+    if (part.hole == Hole::prompt_tokens) match.scan.counts.prompt_tokens = count_of(*value);
+    if (part.hole == Hole::completion_tokens) match.scan.counts.completion_tokens = count_of(*value);
     out.append(part.hole == Hole::id ? id_json : *value);
     ++value;
   }
@@ -80,29 +90,29 @@ std::optional<ChunkShapes::Match> ChunkShapes::append(std::string& out, std::str
   return std::nullopt;
 }
 
-void ChunkShapes::learn(std::string_view data, const scan::AnswerScan& scan, std::string_view model_json) {
-  if (learned_ > recognised_ + kMostUnproved || data.size() > kMostShapeBytes || scan.object_end + 1 != data.size()) {
-    return;
-  }
-  const bool known =
-      scan.id.size > 2 && data[scan.id.at] == '"' && scan.model.found() && scan.created.found() && !scan.usage.found();
-  const std::size_t text = scan.content.size > 2 ? scan.content.size - 2 : 0;
-  // Other text (of a tool call, of reasoning) is said once and not again.
-  const bool one_text =
-      scan.text_bytes == (text > 0 ? scan::unescaped_bytes(data.substr(scan.content.at + 1, text)) : 0);
-  if (!known || !one_text || scan.choices != 1) return;
-
-  struct Place {
-    scan::Span span;
-    Hole hole;
-    std::size_t quotes;  // 1: the node's quotes stay with the bytes around
+// Where the counts of a flat usage object stand. False: it is not so simple.
+bool ChunkShapes::add_counts(std::string_view data, const scan::AnswerScan& scan, Places& places) {
+  const auto usage = data.substr(scan.usage.at, scan::end_of_container(data, scan.usage.at) - scan.usage.at);
+  if (usage.find_first_of("{[\\", 1) != std::string_view::npos) return false;
+  const auto add = [&](std::string_view name, Hole hole) -> std::optional<std::uint64_t> {
+    const auto at = usage.find(name);
+    if (at == std::string_view::npos || usage.find(name, at + 1) != std::string_view::npos) return std::nullopt;
+    const auto number = number_at(usage.substr(at + name.size()));
+    if (number.empty()) return std::nullopt;
+    places.push_back({.span = {scan.usage.at + at + name.size(), number.size()}, .hole = hole});
+    return count_of(number);
   };
-  boost::container::static_vector<Place, 4> places{
-      {scan.id, Hole::id, 1}, {scan.created, Hole::time, 0}, {scan.model, Hole::none, 0}};
-  if (text > 0) places.push_back({{scan.content.at + 1, text}, Hole::text, 0});
-  std::ranges::sort(places, {}, [](const Place& place) { return place.span.at; });
-  Shape shape{.parts = {}, .model_json = std::string(model_json), .scan = scan};
-  Part part{.theirs = "data: ", .ours = "data: "};
+  const auto prompt = add("\"prompt_tokens\":", Hole::prompt_tokens);
+  const auto completion = add("\"completion_tokens\":", Hole::completion_tokens);
+  // A member's name in the value of another is no count: full reading knows.
+  return prompt && prompt == scan.counts.prompt_tokens && completion && completion == scan.counts.completion_tokens &&
+         add("\"total_tokens\":", Hole::all_tokens);
+}
+
+std::vector<ChunkShapes::Part> ChunkShapes::parts_of(std::string_view data, const Places& places,
+                                                     std::string_view model_json, bool only_usage) {
+  std::vector<Part> parts;
+  Part part{.theirs = "data: ", .ours = only_usage ? "" : "data: "};
   std::size_t copied = 0;
   for (const auto& [span, hole, quotes] : places) {
     const auto between = data.substr(copied, span.at - copied);
@@ -116,12 +126,34 @@ void ChunkShapes::learn(std::string_view data, const scan::AnswerScan& scan, std
     }
     part.theirs.append(quotes, '"');
     part.hole = hole;
-    shape.parts.push_back(std::exchange(part, {}));
+    parts.push_back(std::exchange(part, {}));
     part.theirs.append(quotes, '"');
   }
   part.theirs.append(data.substr(copied)).append("\n\n");
-  part.ours.append(data.substr(copied)).append("\n\n");
-  shape.parts.push_back(std::move(part));
+  part.ours.append(data.substr(copied)).append(only_usage ? "" : "\n\n");
+  parts.push_back(std::move(part));
+  return parts;
+}
+
+void ChunkShapes::learn(std::string_view data, const scan::AnswerScan& scan, std::string_view model_json) {
+  if (learned_ > recognised_ + kMostUnproved || data.size() > kMostShapeBytes || scan.object_end + 1 != data.size()) {
+    return;
+  }
+  const bool only_usage = scan.only_usage();
+  const bool known = scan.id.size > 2 && data[scan.id.at] == '"' && scan.model.found() && scan.created.found() &&
+                     scan.usage.found() == only_usage;
+  const std::size_t text = scan.content.size > 2 ? scan.content.size - 2 : 0;
+  // Other text (of a tool call, of reasoning) is said once and not again.
+  const bool one_text =
+      scan.text_bytes == (text > 0 ? scan::unescaped_bytes(data.substr(scan.content.at + 1, text)) : 0);
+  if (!known || !one_text || scan.choices != (only_usage ? 0 : 1)) return;
+
+  Places places{{scan.id, Hole::id, 1}, {scan.created, Hole::time, 0}, {scan.model, Hole::none, 0}};
+  if (text > 0) places.push_back({{scan.content.at + 1, text}, Hole::text, 0});
+  if (only_usage && !add_counts(data, scan, places)) return;
+  std::ranges::sort(places, {}, [](const Place& place) { return place.span.at; });
+  Shape shape{
+      .parts = parts_of(data, places, model_json, only_usage), .model_json = std::string(model_json), .scan = scan};
   auto& kept = shape.scan;
   kept.id = kept.model = kept.created = kept.metadata = kept.content = {};
   kept.object_end = kept.text_bytes = 0;

@@ -178,6 +178,7 @@ class StreamRun final : public Patience {
   awaitable<Failure> follow(Attempt& attempt);
   Failure take_events(Attempt& attempt, SseSplitter& splitter, std::string_view stream);
   std::size_t take_alike(std::string_view stream);
+  void take_usage(std::size_t from);
   Failure take_event(Attempt& attempt, std::string_view data);
   void take_continued(std::string_view data, std::size_t from);
   void account();
@@ -273,6 +274,13 @@ void StreamRun::take_continued(std::string_view data, std::size_t from) {
   account();
 }
 
+// The chunk of nothing but usage, which was written to `out_` from `from`: it waits for the end.
+void StreamRun::take_usage(std::size_t from) {
+  end_.claim = rewriter_.scan().counts;
+  end_.usage_event.assign(out_, from);
+  out_.resize(from);
+}
+
 Failure StreamRun::take_event(Attempt& attempt, std::string_view data) {
   if (data == "[DONE]") {
     done_ = true;
@@ -285,8 +293,7 @@ Failure StreamRun::take_event(Attempt& attempt, std::string_view data) {
   if (kind == ChunkRewriter::Kind::error) return attempt.fail(Failure::refused, "it sent an error event");
   if (scan.usage.found()) end_.claim = scan.counts;
   if (kind == ChunkRewriter::Kind::usage_only) {
-    end_.usage_event.assign(out_, from);
-    out_.resize(from);
+    take_usage(from);
   } else if (fresh_) {
     take_continued(data, from);
   } else {
@@ -302,10 +309,15 @@ std::size_t StreamRun::take_alike(std::string_view stream) {
   while (true) {
     if (rewriter_.append_alike(out_, rest, most)) {
       account_text(rewriter_.text(), rewriter_.text().size());
-    } else if (rewriter_.append_known(out_, rest, most)) {
-      account();
+      continue;
+    }
+    const auto from = out_.size();
+    const auto kind = rewriter_.append_known(out_, rest, most);
+    if (!kind) return stream.size() - rest.size();
+    if (*kind == ChunkRewriter::Kind::usage_only) {
+      take_usage(from);
     } else {
-      return stream.size() - rest.size();
+      account();
     }
   }
 }

@@ -137,6 +137,8 @@ ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view dat
   if (scan_.content.found()) text_ = data.substr(scan_.content.at + 1, scan_.content.size - 2);
   if (scan_.only_usage()) {
     append_answer(out, data, scan_, id_json_, model_json_, false, {});
+    const bool one_line = data.find('\n') == std::string_view::npos && data.find('\r') == std::string_view::npos;
+    if (shapes_ != nullptr && one_line) shapes_->learn(data, scan_, model_json_);
     return Kind::usage_only;
   }
   if (!scan_.has_choices) return Kind::bad;
@@ -198,18 +200,20 @@ bool ChunkRewriter::append_alike(std::string& out, std::string_view& stream, std
   return true;
 }
 
-bool ChunkRewriter::append_known(std::string& out, std::string_view& stream, std::size_t max_event_bytes) {
+std::optional<ChunkRewriter::Kind> ChunkRewriter::append_known(std::string& out, std::string_view& stream,
+                                                               std::size_t max_event_bytes) {
   // What append_alike() refused for its text is not known either.
-  if (shapes_ == nullptr || (!head_.empty() && stream.starts_with(head_))) return false;
+  if (shapes_ == nullptr || (!head_.empty() && stream.starts_with(head_))) return std::nullopt;
   const auto from = out.size();
   const auto match =
       shapes_->append(out, stream, max_event_bytes, {.id_json = id_json_, .model_json = model_json_}, expected_);
-  if (!match) return false;
-  begun_ = true;
+  if (!match) return std::nullopt;
   scan_ = match->scan;
   const auto event = stream.substr(0, match->bytes);
   stream.remove_prefix(match->bytes);
   text_ = event.substr(match->text_at, match->text_size);
+  if (scan_.only_usage()) return Kind::usage_only;
+  begun_ = true;
   if (!text_.empty() && scan_.finished_choices == 0) {
     const auto written = std::string_view(out).substr(from);
     head_.assign(event.substr(0, match->text_at));
@@ -217,7 +221,7 @@ bool ChunkRewriter::append_known(std::string& out, std::string_view& stream, std
     new_head_.assign(written.substr(0, match->written_text_at));
     new_tail_.assign(written.substr(match->written_text_at + text_.size()));
   }
-  return true;
+  return Kind::chunk;
 }
 
 }  // namespace turnpike::relay

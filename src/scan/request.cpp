@@ -25,7 +25,7 @@ class RequestWalk {
   bool known_member(string_view key, od::value& value);
   bool messages(od::value value);
   bool message(od::value value, std::size_t index);
-  bool content(od::value value, const std::string& where);
+  bool content(od::value value, std::size_t message);
   bool part(od::value value, const std::string& where);
   bool image(od::value value, const std::string& where);
   bool inputs(string_view key, od::value value);
@@ -171,7 +171,8 @@ bool RequestWalk::part(od::value value, const std::string& where) {
   return bad("type must be text or image_url", where + ".type");
 }
 
-bool RequestWalk::content(od::value value, const std::string& where) {
+bool RequestWalk::content(od::value value, std::size_t message) {
+  const auto where = [message] { return "messages[" + std::to_string(message) + "].content"; };
   bool ok = false;
   const auto type = type_of(value, ok);
   if (!ok) return malformed();
@@ -182,15 +183,15 @@ bool RequestWalk::content(od::value value, const std::string& where) {
     for (auto element : array) {
       od::value item;
       if (std::move(element).get(item)) return malformed();
-      if (!part(item, where + "[" + std::to_string(index++) + "]")) return false;
+      if (!part(item, where() + "[" + std::to_string(index++) + "]")) return false;
     }
     return true;
   }
-  if (type == od::json_type::object) return bad("content must be a string or an array of parts", where);
+  if (type == od::json_type::object) return bad("content must be a string or an array of parts", where());
   const auto token = token_of(value);
   if (token == "null") return true;  // an assistant's that only calls tools
   if (!is_scalar(token)) return malformed();
-  if (!is_string(token)) return bad("content must be a string or an array of parts", where);
+  if (!is_string(token)) return bad("content must be a string or an array of parts", where());
   scan_.text_bytes += token.size() - 2;
   return true;
 }
@@ -223,7 +224,7 @@ bool RequestWalk::message(od::value value, std::size_t index) {
     } else if (key == "content") {
       if (has_content) return bad("content is there twice", where("content"));
       has_content = !is_null(inner);
-      if (!content(inner, where("content"))) return false;
+      if (!content(inner, index)) return false;
     } else {
       if (key == "tool_calls" || key == "function_call") has_calls = tools_ = true;
       if (!walk(inner, 3)) return malformed();

@@ -5,51 +5,49 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cassert>
-#include <optional>
 #include <utility>
 
-#include "operation_completion.hpp"
 #include "turnpike/storage/database.hpp"
 
 namespace turnpike::storage {
 
 namespace asio = boost::asio;
 
-Operation::Operation() : completion_(std::make_unique<Completion>()) {}
+struct Operation::Waiter {
+  asio::any_completion_handler<void()> handler;
+  asio::executor_work_guard<asio::any_io_executor> loop_guard;
+};
+
+Operation::Operation() = default;
 Operation::~Operation() = default;
 
-bool Operation::completed() const {
-  return completion_->outcome.has_value();
+Result<void> Operation::outcome() const {
+  assert(completed_);
+  if (error_ == nullptr) return {};
+  return std::unexpected(*error_);
 }
 
-void Database::complete(Operation& operation, Result<void> outcome) {
-  auto& completion = operation.completion();
-  assert(!completion.outcome);
-  completion.outcome = std::move(outcome);
-  if (!completion.waiter) return;
+void Database::complete(Operation& operation, std::unique_ptr<Error> error) {
+  assert(!operation.completed_);
+  operation.completed_ = true;
+  operation.error_ = std::move(error);
+  if (operation.waiter_ == nullptr) return;
   // The waiter goes first, and its guard after it, so that the loop stays alive until the waiter has run.
-  const auto guard = std::move(completion.loop_guard);
-  auto waiter = std::move(*completion.waiter);
-  completion.waiter.reset();
-  std::move(waiter)();
+  const auto waiter = std::move(operation.waiter_);
+  std::move(waiter->handler)();
 }
-
-namespace {
-
-asio::awaitable<void> reported(Operation::Completion& completion) {
-  return asio::async_initiate<const asio::use_awaitable_t<>, void()>(
-      [&completion](auto handler) {
-        completion.loop_guard.emplace(asio::get_associated_executor(handler));
-        completion.waiter.emplace(std::move(handler));
-      },
-      asio::use_awaitable);
-}
-
-}  // namespace
 
 asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation) {
-  if (!operation->completed()) co_await reported(operation->completion());
-  co_return *operation->completion().outcome;
+  if (!operation->completed_) {
+    co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(
+        [&waiter = operation->waiter_](auto handler) {
+          // Made whole, never assigned to: the handler's move assignment of Boost 1.81 calls itself without end.
+          asio::executor_work_guard<asio::any_io_executor> guard(asio::get_associated_executor(handler));
+          waiter.reset(new Operation::Waiter{.handler = std::move(handler), .loop_guard = std::move(guard)});
+        },
+        asio::use_awaitable);
+  }
+  co_return operation->outcome();
 }
 
 }  // namespace turnpike::storage

@@ -22,7 +22,6 @@
 
 #include "journal.hpp"
 #include "migration_store.hpp"
-#include "operation_completion.hpp"
 #include "sqlite_connection.hpp"
 #include "turnpike/base/clock.hpp"
 
@@ -388,7 +387,7 @@ void SqliteDatabase::forget_records(std::span<const Item> committed) {
 void SqliteDatabase::report(std::span<Item> items) {
   std::vector<Item> over(std::make_move_iterator(items.begin()), std::make_move_iterator(items.end()));
   boost::asio::post(loop_, [batch = std::move(over)]() mutable {
-    for (Item& item : batch) complete(*item.operation, outcome_of(item));
+    for (Item& item : batch) complete(*item.operation, std::move(item.error));
   });
 }
 

@@ -30,7 +30,6 @@ void configure_sqlite_once() {
 
 Statement::~Statement() {
   sqlite3_reset(as_statement(statement_));
-  if (next_ > 0) sqlite3_clear_bindings(as_statement(statement_));
 }
 
 void Statement::raise() const {
@@ -71,6 +70,10 @@ Statement& Statement::bind_text_or_null(std::string_view text) {
 }
 
 bool Statement::step() {
+  // What the last use bound is still there, and what it points to is not.
+  if (next_ != sqlite3_bind_parameter_count(as_statement(statement_))) {
+    throw StorageError("a statement lacks values", false);
+  }
   const int code = sqlite3_step(as_statement(statement_));
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;

@@ -133,6 +133,32 @@ TEST_F(Http, a_later_request_in_two_pieces_is_read_whole) {
   EXPECT_EQ(client.read_answer().status, 200);
 }
 
+TEST_F(Http, a_head_that_comes_again_is_read_as_the_first_time) {
+  start_gateway();
+  const auto key = create_key("100");
+  const auto poor = create_key("0.000001");
+  Client client(address);
+  const auto ask = [&](const std::string& request) {
+    client.send(request);
+    return client.read_answer().status;
+  };
+  for (const std::size_t size : {1U, 300U, 2U, 9000U, 3U, 20000U}) {
+    EXPECT_EQ(ask(post(key, chat(std::string(size, 'x')).dump())), 200) << size;
+    EXPECT_EQ(ask(post(key, chat("[[sim tokens=3]] " + std::string(size, 'y'), true).dump())), 200) << size;
+  }
+  EXPECT_EQ(ask(post(poor, chat("x").dump())), 402);
+  EXPECT_EQ(ask(post(poor, chat("xy").dump())), 402);
+  const auto chunked = "POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " + key +
+                       "\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n";
+  EXPECT_EQ(ask(chunked), 400);
+  EXPECT_EQ(ask(chunked), 400);
+  EXPECT_EQ(ask(post(key, chat("x").dump())), 200);
+  auto vast = post(key, "{}");
+  vast.replace(vast.find("Length: 2"), 9, "Length: 1000001");
+  EXPECT_EQ(ask(vast), 413);
+  EXPECT_TRUE(client.at_end());
+}
+
 TEST_F(Http, chunked_bodies_are_read_and_their_framing_checked) {
   start_gateway();
   const auto key = create_key("1");

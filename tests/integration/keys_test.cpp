@@ -72,6 +72,25 @@ TEST_F(Keys, are_made_listed_and_revoked_by_a_key_that_may) {
   EXPECT_EQ(ask_for(key, "PUT", "/v1/keys").status, 405);
 }
 
+TEST_F(Keys, a_revoked_key_is_refused_on_the_connection_that_used_it) {
+  start_gateway();
+  const auto key = create_key("100");
+  const auto made = ask_for(key, "POST", "/v1/keys", {{"scopes", "usage:read"}}).json();
+  const std::string second = made["api_key"];
+  Client client(address);
+  const auto ask = [&](const std::string& bearer) {
+    client.send("GET /v1/credits/balance HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer " + bearer + "\r\n\r\n");
+    return client.read_answer().status;
+  };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(second), 200);
+  EXPECT_EQ(ask(key), 200);
+  EXPECT_EQ(ask("dkn_live_nobody"), 401);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(second), 200);
+  ask_for(key, "DELETE", "/v1/keys/" + made["id"].get<std::string>());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(ask(second), 401);
+  EXPECT_EQ(ask(key), 200);
+}
+
 TEST_F(Keys, a_rotated_key_is_good_until_its_grace_ends) {
   config["keys"] = {{"rotation_grace_ms", 700}};
   start_gateway();

@@ -38,6 +38,8 @@ class Fields {
   }
   // The bytes moved by `by`: so do the views.
   void rebase(std::ptrdiff_t by);
+  // The first value of that name takes `size` bytes now, and what lies behind it moved accordingly.
+  void resize_value(Field id, std::size_t size);
 
  private:
   std::vector<HeaderField> fields_;

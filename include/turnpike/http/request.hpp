@@ -29,8 +29,13 @@ struct Request {
   std::string id;         // x-request-id, made by the gateway
   bool http11 = true;
   bool keep_alive = true;
+  // What whoever looked the head's sender up noted, for later requests with the same head over the same connection;
+  // empty where the head is a new one.
+  mutable std::string known_sender;
   std::vector<std::string> parameters;  // the {…} parts of the route's pattern, percent-decoded
 
+  // The head moved by `by`: so do the views into it.
+  void rebase(std::ptrdiff_t by);
   // The value of a query member, percent-decoded; nullopt when absent.
   [[nodiscard]] std::optional<std::string> query_value(std::string_view name) const;
   // True when Accept names `media_type` itself (not by a wildcard).

@@ -88,29 +88,33 @@ class Admission {
   ~Admission();
 
   // Whether reserve() and settle() have anything to do.
-  [[nodiscard]] bool limits_tokens() const { return tokens_per_minute_ || tokens_per_day_; }
+  [[nodiscard]] bool limits_tokens() const { return it_.tokens_per_minute || it_.tokens_per_day; }
   // Sets `most` tokens aside until settle(). One that may use more than a whole limit takes what is left of it, for
   // `most` is an upper bound, and else it would never be its turn. False: tokens() says why not.
   [[nodiscard]] bool reserve(std::uint64_t most, const Today& today, Instant now);
   // What came of it; `today` with these. The rest is free again.
   void settle(std::uint64_t used, const Today& today, Instant now);
 
-  [[nodiscard]] const Verdict& requests() const { return requests_; }
-  [[nodiscard]] const Verdict& tokens() const { return tokens_; }
+  [[nodiscard]] const Verdict& requests() const { return it_.requests; }
+  [[nodiscard]] const Verdict& tokens() const { return it_.tokens; }
 
  private:
   friend class RateLimiter;
-  RateLimiter* limiter_ = nullptr;
   void give_back();
-  AccountUse* use_ = nullptr;
-  std::int64_t account_ = 0;
-  std::optional<std::uint64_t> tokens_per_minute_;
-  std::optional<std::uint64_t> tokens_per_day_;
-  std::uint64_t reserved_of_minute_ = 0;
-  std::uint64_t reserved_of_day_ = 0;
-  bool queued_ = false;
-  Verdict requests_;
-  Verdict tokens_;
+  // All of it, so that it moves as one.
+  struct Contents {
+    RateLimiter* limiter = nullptr;
+    AccountUse* use = nullptr;
+    std::int64_t account = 0;
+    std::optional<std::uint64_t> tokens_per_minute = {};
+    std::optional<std::uint64_t> tokens_per_day = {};
+    std::uint64_t reserved_of_minute = 0;
+    std::uint64_t reserved_of_day = 0;
+    bool queued = false;
+    Verdict requests = {};
+    Verdict tokens = {};
+  };
+  Contents it_;
 };
 
 // Loop thread only.

@@ -38,7 +38,7 @@ class ChunkShapes {
 
   // An event that was recognised.
   struct Match {
-    scan::AnswerScan scan;      // as if it had been read in full, but that it names no places
+    scan::AnswerScan scan;      // as if it had been read in full, but that the places it names mean nothing
     std::size_t bytes = 0;      // of the event, the empty line behind it included
     std::size_t text_at = 0;    // in the event, and in what was written for it
     std::size_t text_size = 0;  // 0: it has no text
@@ -46,7 +46,8 @@ class ChunkShapes {
   };
 
   // Recognises the event at the head of `stream`, of `max_event_bytes` at most, and appends to `out` what a client gets
-  // in its place. Nothing: nothing was done. `expected` is the shape to try first, and then the one behind the match.
+  // in its place; of one with nothing but usage, the JSON alone. Nothing: nothing was done. `expected` is the shape to
+  // try first, and then the one behind the match.
   std::optional<Match> append(std::string& out, std::string_view stream, std::size_t max_event_bytes, Names names,
                               std::size_t& expected);
 
@@ -55,7 +56,7 @@ class ChunkShapes {
   void learn(std::string_view data, const scan::AnswerScan& scan, std::string_view model_json);
 
  private:
-  enum class Hole : std::uint8_t { none, id, time, text };
+  enum class Hole : std::uint8_t { none, id, time, text, prompt_tokens, completion_tokens, all_tokens };
   // Bytes that are always the same, as the node sends them and as a client gets them, and what varies behind them.
   struct Part {
     std::string theirs;
@@ -67,7 +68,18 @@ class ChunkShapes {
     std::string model_json;
     scan::AnswerScan scan;
   };
-  using Found = boost::container::static_vector<std::string_view, 4>;  // what is in the holes
+  static constexpr std::size_t kMostHoles = 5;
+  using Found = boost::container::static_vector<std::string_view, kMostHoles>;  // what is in the holes
+  // What varies, and what is replaced.
+  struct Place {
+    scan::Span span;
+    Hole hole = Hole::none;
+    std::size_t quotes = 0;  // 1: the node's quotes stay with the bytes around
+  };
+  using Places = boost::container::static_vector<Place, kMostHoles + 1>;
+  static bool add_counts(std::string_view data, const scan::AnswerScan& scan, Places& places);
+  static std::vector<Part> parts_of(std::string_view data, const Places& places, std::string_view model_json,
+                                    bool only_usage);
   static std::optional<std::size_t> fit(const Shape& shape, std::string_view stream, Found& found);
   static Match write(const Shape& shape, std::string_view stream, const Found& found, std::string_view id_json,
                      std::string& out);

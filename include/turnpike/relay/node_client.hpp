@@ -15,6 +15,7 @@
 #include "turnpike/base/deadlines.hpp"
 #include "turnpike/base/signal.hpp"
 #include "turnpike/http/input_buffer.hpp"
+#include "turnpike/http/known_head.hpp"
 #include "turnpike/http/stream.hpp"
 #include "turnpike/relay/chunk_shapes.hpp"
 #include "turnpike/scheduler/node.hpp"
@@ -22,6 +23,16 @@
 namespace turnpike::relay {
 
 class NodePeer;
+
+// What the head of a node's answer says.
+struct AnswerHead {
+  unsigned status = 0;
+  bool keep_alive = false;
+  bool chunked = false;
+  bool is_json = false;
+  bool is_event_stream = false;
+  std::optional<std::uint64_t> content_length = {};
+};
 
 // One connection to a node. Reads go on when they are asked for; whoever uses it is told by its Signal.
 class NodeConnection : public std::enable_shared_from_this<NodeConnection> {
@@ -87,6 +98,12 @@ class NodePeer {
   [[nodiscard]] const std::string& head_lines() const { return head_lines_; }
   // What the chunks of its streams look like.
   [[nodiscard]] ChunkShapes& shapes() { return shapes_; }
+  // The last head of an answer, streams apart, and what it said.
+  struct LastHead {
+    http::KnownHead bytes;
+    AnswerHead head;
+  };
+  [[nodiscard]] LastHead& last_head(bool stream) { return stream ? last_stream_ : last_answer_; }
   [[nodiscard]] bool same_place(const scheduler::NodeSpec& spec) const {
     return spec.url == url_ && spec.api_key == key_;
   }
@@ -108,6 +125,8 @@ class NodePeer {
   std::vector<boost::asio::ip::tcp::endpoint> endpoints_;
   std::size_t next_endpoint_ = 0;
   std::vector<ConnectionPtr> idle_;
+  LastHead last_answer_;
+  LastHead last_stream_;
   ChunkShapes shapes_;
   std::size_t connections_ = 0;  // alive, idle or not: each refers to this
 };

@@ -69,17 +69,17 @@ class ChunkRewriter {
   }
 
   enum class Kind : std::uint8_t { chunk, usage_only, error, bad };
-  // Appends `data: …` and an empty line to `out` when it is a chunk. `data` has scan::kPadding bytes behind it.
-  // What was found is in scan() until the next call.
+  // Appends `data: …` and an empty line to `out` when it is a chunk, and the JSON alone when it is nothing but usage.
+  // `data` has scan::kPadding bytes behind it. What was found is in scan() until the next call.
   Kind append(std::string& out, std::string_view data);
 
   // Takes the event at the head of `stream`, and writes it to `out`, if it is like one that append() has read in full
   // but for its text, which is then in text(), and within `max_event_bytes`. False: nothing was done. Faster by far.
   bool append_alike(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
 
-  // The same, if it is like one of an earlier stream but for id, time and text. What full reading would have found is
-  // in scan(), places apart.
-  bool append_known(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
+  // The same, if it is like one of an earlier stream but for id, time, and text or counts. What full reading would have
+  // found is in scan(), places apart. nullopt: nothing was done.
+  std::optional<Kind> append_known(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
   [[nodiscard]] const scan::AnswerScan& scan() const { return scan_; }
   // The chunk's text as it stands between the quotes; empty when it has none, or more than one.
   [[nodiscard]] std::string_view text() const { return text_; }

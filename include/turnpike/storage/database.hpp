@@ -31,13 +31,17 @@ class Operation {
   virtual void run(Connection& connection) = 0;
 
   // On the loop: true once it is over, and then what run() found may be read.
-  [[nodiscard]] bool completed() const;
-
-  struct Completion;
-  [[nodiscard]] Completion& completion() { return *completion_; }  // for the engine
+  [[nodiscard]] bool completed() const { return completed_; }
+  // … and how.
+  [[nodiscard]] Result<void> outcome() const;
 
  private:
-  std::unique_ptr<Completion> completion_;
+  friend class Database;
+  friend boost::asio::awaitable<Result<void>> finished(std::shared_ptr<Operation> operation);
+  struct Waiter;  // nearly no charge has one
+  bool completed_ = false;
+  std::unique_ptr<Error> error_;
+  std::unique_ptr<Waiter> waiter_;
 };
 
 enum class Queueing : std::uint8_t {
@@ -85,7 +89,7 @@ class Database {
 
  protected:
   // For engines: reports on the loop that `operation` is over.
-  static void complete(Operation& operation, Result<void> outcome);
+  static void complete(Operation& operation, std::unique_ptr<Error> error);  // null: it is done
 };
 
 // Completes when the operation is over: at once when it already is. The wait takes no cancellation; dropping it has no

@@ -359,10 +359,23 @@ class AnyChunk {
                               R"({"index":0,"delta":{"content":"x"}},{"index":1,"delta":{"content":"TEXT"}})"});
     auto choices =
         ",\"choices\":[" + choice + "]" + pick({"", "", R"(,"usage":null)", R"(,"usage":{"prompt_tokens":1})"});
+    if (rng_() % 3 == 0) choices = ",\"choices\":[],\"usage\":" + usage();
     if (const auto at = choices.find("TEXT"); at != std::string::npos) {
       choices.replace(at, 4, pick({"word", " other", "", "\\n", "é", "\\\"", "}", "\"", "\x01"}));
     }
     return "{" + members + choices + pick({"}", "}", "}", "} ", "", "}}"});
+  }
+  std::string usage() {
+    std::string counts;
+    const auto add = [&](std::string_view name) {
+      if (!counts.empty()) counts += ',';
+      counts.append(name).append(":").append(
+          pick({"24", "7", "0", "160", "007", "-1", "1.5", "null", "\"9\"", "1e3", "99999999999999999999"}));
+    };
+    add(pick({R"("prompt_tokens")", R"("x":"\"prompt_tokens\":5","prompt_tokens")"}));
+    add(pick({R"("completion_tokens")", R"("prompt_tokens")"}));
+    add(R"("total_tokens")");
+    return "{" + counts + pick({"", R"(,"details":null)", R"(,"details":{"prompt_tokens":3})", R"(,"a":"}")"}) + "}";
   }
   // One of them; the first as often as all others together.
   std::string pick(std::initializer_list<const char*> of) {
@@ -378,6 +391,7 @@ class AnyChunk {
 TEST_F(Chunks, like_those_of_an_earlier_stream_are_rewritten_as_they_are_in_full) {
   std::mt19937_64 rng(7);
   int known = 0;
+  int known_usage = 0;
   for (int node = 0; node < 40; ++node) {
     AnyChunk any(rng);
     ChunkShapes shapes;
@@ -396,16 +410,19 @@ TEST_F(Chunks, like_those_of_an_earlier_stream_are_rewritten_as_they_are_in_full
         const auto event = "data: " + data + "\n\ndata: next";
         std::string_view stream = event;
         out_.clear();
-        if (rewriter.append_known(out_, stream, kMostEventBytes)) {
-          ++known;
-          ASSERT_EQ(kind, Kind::chunk) << data;
+        if (const auto found = rewriter.append_known(out_, stream, kMostEventBytes)) {
+          ++(*found == Kind::usage_only ? known_usage : known);
+          ASSERT_EQ(kind, *found) << data;
           ASSERT_EQ(stream, "data: next") << data;
         } else {
           ASSERT_EQ(out_, "");
           ASSERT_EQ(append(rewriter, data), kind) << data;
         }
-        if (kind != Kind::chunk) continue;
+        if (kind != Kind::chunk && kind != Kind::usage_only) continue;
         ASSERT_EQ(out_, full_out) << data;
+        ASSERT_EQ(rewriter.scan().only_usage(), full.scan().only_usage()) << data;
+        ASSERT_EQ(rewriter.scan().counts.prompt_tokens, full.scan().counts.prompt_tokens) << data;
+        ASSERT_EQ(rewriter.scan().counts.completion_tokens, full.scan().counts.completion_tokens) << data;
         ASSERT_EQ(rewriter.text(), full_text) << data;
         ASSERT_EQ(rewriter.scan().text_bytes, full.scan().text_bytes) << data;
         ASSERT_EQ(rewriter.scan().choices, full.scan().choices) << data;
@@ -416,9 +433,10 @@ TEST_F(Chunks, like_those_of_an_earlier_stream_are_rewritten_as_they_are_in_full
     }
   }
   EXPECT_GT(known, 1'000);
+  EXPECT_GT(known_usage, 100);
 }
 
-TEST_F(Chunks, of_a_second_stream_are_known_but_for_its_usage) {
+TEST_F(Chunks, of_a_second_stream_are_known_its_usage_too) {
   ChunkShapes shapes;
   std::vector<bool> known;
   for (const std::string id : {"first", "second"}) {
@@ -428,7 +446,9 @@ TEST_F(Chunks, of_a_second_stream_are_known_but_for_its_usage) {
     for (const std::string choices : {R"({"delta":{"role":"assistant","content":""}})", R"({"delta":{"content":"a"}})",
                                       R"({"delta":{"content":"b"}})", R"({"delta":{},"finish_reason":"stop"})", ""}) {
       const auto data = R"({"id":")" + id + R"(","created":17,"model":"n","choices":[)" + choices + "]" +
-                        (choices.empty() ? R"(,"usage":{"prompt_tokens":1}})" : "}");
+                        (choices.empty() ? R"(,"usage":{"prompt_tokens":1,"completion_tokens":)" +
+                                               std::to_string(id.size()) + R"(,"total_tokens":9}})"
+                                         : "}");
       const auto event = "data: " + data + "\n\n";
       std::string_view stream = event;
       out_.clear();
@@ -437,7 +457,7 @@ TEST_F(Chunks, of_a_second_stream_are_known_but_for_its_usage) {
       if (!known.back()) append(rewriter, data);
     }
   }
-  EXPECT_EQ(known, (std::vector<bool>{true, true, true, true, false}));
+  EXPECT_EQ(known, (std::vector<bool>{true, true, true, true, true}));
 }
 
 TEST_F(Chunks, that_have_not_all_come_are_not_known) {
