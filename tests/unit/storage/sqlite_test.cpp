@@ -123,7 +123,7 @@ TEST_F(Sqlite, a_failed_commit_refuses_every_later_change) {
 }
 
 TEST_F(Sqlite, a_full_disk_poisons_and_loses_nothing_acknowledged) {
-  auto database = open({.max_pages = 40});
+  auto database = open({.max_pages = 120});
   std::int64_t acknowledged = 0;
   for (std::int64_t id = 1; id <= 1000 && !database->poisoned(); ++id) {
     auto operation = std::make_shared<Put>(id, std::string(3000, 'x'));
