@@ -20,7 +20,11 @@ class DemandPricing : public NetworkTest {
     start_gateway();
     key = create_key("1000");
   }
-  json quoted() { return get(key, "/v1/models")["data"][0]["pricing"]; }
+  json quoted() {
+    auto pricing = get(key, "/v1/models")["data"][0]["pricing"];
+    pricing.erase("price_id");
+    return pricing;
+  }
   static json quote(const char* prompt, const char* completion) {
     return {{"prompt_per_million_usd", prompt}, {"completion_per_million_usd", completion}};
   }
