@@ -113,6 +113,7 @@ void Session::want_bytes() {
 }
 
 void Session::on_read(error_code error, std::size_t bytes) {
+  const Moment moment(host_.parts.deadlines.clock());
   reading_ = false;
   in_.commit(bytes);
   if (error && error != asio::error::operation_aborted) {
@@ -374,7 +375,7 @@ awaitable<void> Session::answer() {
       request_.keep_alive = false;
     }
   }
-  if (host_.parts.observe) host_.parts.observe(request_, status_, host_.parts.deadlines.clock().now() - began);
+  if (host_.parts.observe) host_.parts.observe(request_, status_, host_.parts.deadlines.clock().exactly_now() - began);
   --host_.stats.requests_running;
   pinned_ = false;
   head_held_ = false;
