@@ -113,6 +113,7 @@ void Session::want_bytes() {
 }
 
 void Session::on_read(error_code error, std::size_t bytes) {
+  const Moment moment(host_.parts.deadlines.clock());
   reading_ = false;
   in_.commit(bytes);
   if (error && error != asio::error::operation_aborted) {
@@ -152,60 +153,57 @@ Session::Got Session::fault(Fault kind, std::string message) {
 }
 
 awaitable<Session::Got> Session::read_request() {
+  const auto& limits = host_.parts.limits;
   timed_out_ = false;
   status_ = 0;
   fault_.reset();
-  const Got head = co_await read_head();
-  if (head != Got::request) co_return head;
-  if (!head_.chunked && head_.body_bytes == 0) co_return Got::request;
-  deadline_.arm(host_.parts.limits.body_timeout);
+  idle_ = in_.size() == 0;
+  deadline_.arm(idle_ ? limits.idle_timeout : limits.head_timeout);
+  std::size_t searched = 0;
+  std::optional<Got> head = find_head(searched);
+  while (!head) {
+    // As more_bytes(), without a coroutine for each request.
+    const auto before = in_.size();
+    while (in_.size() == before && !ended_ && !timed_out_) {
+      want_bytes();
+      if (!news_.take()) co_await news_.wait();
+    }
+    if (in_.size() == before) {
+      if (!timed_out_ || before == 0) co_return Got::end;
+      co_return fault(Fault::request_timeout, "the request head did not arrive in time");
+    }
+    head = find_head(searched);
+    if (!head && std::exchange(idle_, false)) deadline_.arm(limits.head_timeout);
+  }
+  idle_ = false;
+  if (*head != Got::request || (!head_.chunked && head_.body_bytes == 0)) co_return *head;
+  deadline_.arm(limits.body_timeout);
   if (const auto expect = request_.fields.find(Field::expect);
       expect && equals_ignoring_case(*expect, "100-continue")) {
     const std::array go_on{asio::const_buffer(kContinue.data(), kContinue.size())};
     if (!write_now(go_on) && !co_await written()) co_return Got::end;
-    deadline_.arm(host_.parts.limits.body_timeout);
+    deadline_.arm(limits.body_timeout);
   }
   if (head_.chunked) co_return co_await read_chunked_body();
+  if (take_body()) co_return Got::request;
   co_return co_await read_body();
 }
 
-awaitable<Session::Got> Session::read_head() {
+// Reads the head from what has arrived; nullopt: more has to come. There is no end of it before `searched`.
+std::optional<Session::Got> Session::find_head(std::size_t& searched) {
   const auto& limits = host_.parts.limits;
-  idle_ = in_.size() == 0;
-  deadline_.arm(idle_ ? limits.idle_timeout : limits.head_timeout);
-  std::size_t searched = 0;
-  while (true) {
-    auto bytes = in_.unread();
-    // Empty lines before a request are passed over (RFC 9112, section 2.2).
-    if (searched == 0 && bytes.starts_with("\r\n")) {
-      in_.consume(2);
-      continue;
-    }
-    if (searched == 0 && take_known_head()) {
-      idle_ = false;
-      co_return begin_request();
-    }
-    const auto end = bytes.find("\r\n\r\n", searched);
-    if (end != std::string_view::npos && end + 4 <= limits.max_head_bytes) {
-      idle_ = false;
-      co_return parse_head(end + 4);
-    }
-    if (bytes.size() >= limits.max_head_bytes) {
-      co_return fault(Fault::headers_too_large,
-                      "the request head is larger than " + std::to_string(limits.max_head_bytes) + " bytes");
-    }
-    searched = bytes.size() < 3 ? 0 : bytes.size() - 3;
-    if (!co_await more_bytes()) {
-      if (timed_out_ && in_.size() > 0) {
-        co_return fault(Fault::request_timeout, "the request head did not arrive in time");
-      }
-      co_return Got::end;
-    }
-    if (idle_) {
-      idle_ = false;
-      deadline_.arm(limits.head_timeout);
-    }
+  // Empty lines before a request are passed over (RFC 9112, section 2.2).
+  while (searched == 0 && in_.unread().starts_with("\r\n")) in_.consume(2);
+  if (searched == 0 && take_known_head()) return begin_request();
+  const auto bytes = in_.unread();
+  const auto end = bytes.find("\r\n\r\n", searched);
+  if (end != std::string_view::npos && end + 4 <= limits.max_head_bytes) return parse_head(end + 4);
+  if (bytes.size() >= limits.max_head_bytes) {
+    return fault(Fault::headers_too_large,
+                 "the request head is larger than " + std::to_string(limits.max_head_bytes) + " bytes");
   }
+  searched = bytes.size() < 3 ? 0 : bytes.size() - 3;
+  return std::nullopt;
 }
 
 Session::Got Session::parse_head(std::size_t head_bytes) {
@@ -303,18 +301,25 @@ void Session::account_body_memory() {
   counted_ = now;
 }
 
-awaitable<Session::Got> Session::read_body() {
+// True when all of it has arrived.
+bool Session::take_body() {
   const auto length = static_cast<std::size_t>(head_.body_bytes);
-  const auto head = used_;
-  while (in_.size() < head + length) {
-    if (!grow_for_body(head + length)) co_return fault(Fault::service_unavailable, "too many large requests at once");
+  if (in_.size() < used_ + length) return false;
+  request_.body = {in_.data() + used_, length};
+  used_ += length;
+  return true;
+}
+
+awaitable<Session::Got> Session::read_body() {
+  while (!take_body()) {
+    if (!grow_for_body(used_ + static_cast<std::size_t>(head_.body_bytes))) {
+      co_return fault(Fault::service_unavailable, "too many large requests at once");
+    }
     if (!co_await more_bytes()) {
       if (timed_out_) co_return fault(Fault::request_timeout, "the request body did not arrive in time");
       co_return Got::end;
     }
   }
-  used_ = head + length;
-  request_.body = {in_.data() + head, length};
   co_return Got::request;
 }
 
@@ -374,7 +379,7 @@ awaitable<void> Session::answer() {
       request_.keep_alive = false;
     }
   }
-  if (host_.parts.observe) host_.parts.observe(request_, status_, host_.parts.deadlines.clock().now() - began);
+  if (host_.parts.observe) host_.parts.observe(request_, status_, host_.parts.deadlines.clock().exactly_now() - began);
   --host_.stats.requests_running;
   pinned_ = false;
   head_held_ = false;

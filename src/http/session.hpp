@@ -53,7 +53,8 @@ class Session {
   enum class Got : std::uint8_t { request, end, fault };
 
   boost::asio::awaitable<Got> read_request();
-  boost::asio::awaitable<Got> read_head();
+  std::optional<Got> find_head(std::size_t& searched);
+  bool take_body();
   boost::asio::awaitable<Got> read_body();
   boost::asio::awaitable<Got> read_chunked_body();
   // Of the head's bytes, which begin what is unread.

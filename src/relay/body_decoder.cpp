@@ -21,15 +21,15 @@ constexpr auto kHex = [] {
 }  // namespace
 
 BodyDecoder::Step BodyDecoder::decode(std::string_view bytes, char* to) {
-  std::size_t used = 0;
-  std::size_t written = 0;
-  while (used < bytes.size() && phase_ != Phase::done && phase_ != Phase::broken) {
-    const std::string_view rest = bytes.substr(used);
+  Step step{.used = 0, .written = 0};
+  while (step.used < bytes.size() && phase_ != Phase::done && phase_ != Phase::broken) {
+    if (phase_ == Phase::size || phase_ == Phase::next_size) decode_whole_chunks(bytes, to, step);
+    const std::string_view rest = bytes.substr(step.used);
     if (phase_ == Phase::data || phase_ == Phase::rest) {
       const auto count = phase_ == Phase::rest ? rest.size() : std::min<std::uint64_t>(left_, rest.size());
-      if (to + written != rest.data()) std::memmove(to + written, rest.data(), count);
-      used += count;
-      written += count;
+      if (to + step.written != rest.data()) std::memmove(to + step.written, rest.data(), count);
+      step.used += count;
+      step.written += count;
       if (phase_ == Phase::rest) continue;
       left_ -= count;
       if (left_ == 0) phase_ = chunked_ ? Phase::next_size : Phase::done;
@@ -37,9 +37,23 @@ BodyDecoder::Step BodyDecoder::decode(std::string_view bytes, char* to) {
     }
     const auto count = phase_ == Phase::trailers ? read_trailers(rest) : read_size(rest);
     if (count == 0) break;
-    used += count;
+    step.used += count;
   }
-  return {.used = used, .written = written};
+  return step;
+}
+
+// Chunks that are all there, their sizes written plainly: most of a stream. What is behind them is any other case.
+void BodyDecoder::decode_whole_chunks(std::string_view bytes, char* to, Step& step) {
+  while (true) {
+    const std::string_view rest = bytes.substr(step.used);
+    std::uint64_t size = 0;
+    const auto data_at = read_plain_size(rest, size);
+    if (data_at == 0 || size == 0 || size > rest.size() - data_at) return;
+    std::memmove(to + step.written, rest.data() + data_at, size);
+    step.used += data_at + size;
+    step.written += size;
+    phase_ = Phase::next_size;
+  }
 }
 
 void BodyDecoder::end() {
@@ -57,7 +71,7 @@ std::size_t BodyDecoder::need_more(std::string_view bytes) {
 }
 
 // The line as nearly every node writes it: a few digits, no extension. 0: it may be anything else.
-std::size_t BodyDecoder::read_plain_size(std::string_view bytes) {
+std::size_t BodyDecoder::read_plain_size(std::string_view bytes, std::uint64_t& size) const {
   constexpr std::size_t kMostDigits = 8;
   constexpr std::size_t kMostBytes = kMostDigits + 4;
   if (bytes.size() < kMostBytes || max_line_bytes_ < kMostBytes) return 0;
@@ -65,15 +79,12 @@ std::size_t BodyDecoder::read_plain_size(std::string_view bytes) {
   const std::size_t digits_at = phase_ == Phase::next_size ? 2 : 0;
   if (digits_at > 0 && !line_ends_at(0)) return 0;
   auto at = digits_at;
-  std::uint64_t size = 0;
   for (; at < digits_at + kMostDigits; ++at) {
     const auto digit = kHex[static_cast<unsigned char>(bytes[at])];
     if (digit > 15) break;
     size = size << 4U | digit;
   }
-  if (at == digits_at || !line_ends_at(at)) return 0;
-  begin_chunk(size);
-  return at + 2;
+  return at == digits_at || !line_ends_at(at) ? 0 : at + 2;
 }
 
 void BodyDecoder::begin_chunk(std::uint64_t size) {
@@ -83,7 +94,12 @@ void BodyDecoder::begin_chunk(std::uint64_t size) {
 
 // `chunk-size [ chunk-ext ] CRLF`, after the first chunk behind the CRLF that ends the one before.
 std::size_t BodyDecoder::read_size(std::string_view bytes) {
-  if (const auto plain = read_plain_size(bytes); plain > 0) return plain;
+  std::uint64_t size = 0;
+  if (const auto plain = read_plain_size(bytes, size); plain > 0) {
+    begin_chunk(size);
+    return plain;
+  }
+  size = 0;
   std::size_t at = 0;
   if (phase_ == Phase::next_size) {
     const auto before = bytes.substr(0, kLineEnd.size());
@@ -92,7 +108,6 @@ std::size_t BodyDecoder::read_size(std::string_view bytes) {
     at = kLineEnd.size();
   }
   const auto digits_at = at;
-  std::uint64_t size = 0;
   for (; at < bytes.size(); ++at) {
     const auto digit = kHex[static_cast<unsigned char>(bytes[at])];
     if (digit > 15) break;

@@ -36,7 +36,8 @@ class BodyDecoder {
 
   // What is between two pieces of data. 0: more bytes are needed, or it is broken.
   std::size_t read_size(std::string_view bytes);
-  std::size_t read_plain_size(std::string_view bytes);
+  [[nodiscard]] std::size_t read_plain_size(std::string_view bytes, std::uint64_t& size) const;
+  void decode_whole_chunks(std::string_view bytes, char* to, Step& step);
   void begin_chunk(std::uint64_t size);
   std::size_t read_trailers(std::string_view bytes);
   std::size_t need_more(std::string_view bytes);

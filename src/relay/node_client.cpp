@@ -64,6 +64,7 @@ void NodeConnection::want_bytes() {
 }
 
 void NodeConnection::on_read(error_code error, std::size_t bytes) {
+  const Moment moment(peer_.client_.deadlines_.clock());
   const auto self = std::move(self_);
   self_ = nullptr;
   reading_ = false;

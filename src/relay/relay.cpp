@@ -161,6 +161,7 @@ class StreamRun final : public Patience {
         sink_(sink),
         rewriter_(relay.scanner_, call.id_json, call.model_json, true),
         out_(relay.spare_.take()),
+        may_continue_(relay.limits_.continuation && call.scan.continuable),
         keep_alive_at_(relay.deadlines_.clock().now() + relay.limits_.keep_alive_interval) {}
 
   ~StreamRun() override { relay_.spare_.give_back(std::move(out_)); }
@@ -194,7 +195,8 @@ class StreamRun final : public Patience {
   ChunkRewriter rewriter_;
   StreamEnd end_;
   std::string out_;
-  std::string said_;  // the text so far, between quotes; kept while another node could go on from it
+  const bool may_continue_;  // another node could go on from what was said
+  std::string said_;         // the text so far, between quotes; kept while another node could go on from it
   Relay::Tried tried_;
   std::optional<Continuation> continuation_;
   Instant keep_alive_at_;
@@ -208,7 +210,7 @@ class StreamRun final : public Patience {
 };
 
 bool StreamRun::can_continue() const {
-  return relay_.limits_.continuation && call_.scan.continuable && text_sent_ && said_whole_ && !finished_;
+  return may_continue_ && text_sent_ && said_whole_ && !finished_;
 }
 
 bool StreamRun::flush() {
@@ -243,8 +245,8 @@ void StreamRun::account_text(std::string_view text, std::size_t bytes) {
   ++end_.seen.text_events;
   if (text.empty() || said_.size() + text.size() > relay_.limits_.max_continued_bytes) {
     said_whole_ = false;
-  } else if (call_.scan.continuable && relay_.limits_.continuation) {
-    if (said_.empty()) said_.reserve(512);
+  } else if (may_continue_) {
+    if (said_.capacity() - said_.size() < text.size()) said_.reserve(2 * said_.size() + text.size() + 512);
     said_.append(text);
   }
 }

@@ -14,14 +14,54 @@ class Clock {
   virtual ~Clock() = default;
   [[nodiscard]] virtual Instant now() const = 0;
   [[nodiscard]] virtual WallTime wall() const = 0;
+  // Whether or not time stands still.
+  [[nodiscard]] virtual Instant exactly_now() const { return now(); }
+  // Time stands still from hold() to release(), which may be nested: see Moment.
+  virtual void hold() const {}
+  virtual void release() const {}
 };
 
+// While the loop handles one event, all of it happens at one moment: a request asks for the time some twenty times.
+// Not over a wait.
+class Moment {
+ public:
+  explicit Moment(const Clock& clock) : clock_(clock) { clock_.hold(); }
+  ~Moment() { clock_.release(); }
+  Moment(const Moment&) = delete;
+  Moment& operator=(const Moment&) = delete;
+
+ private:
+  const Clock& clock_;
+};
+
+// One thread's alone, where moments are held.
 class SystemClock final : public Clock {
  public:
-  [[nodiscard]] Instant now() const override { return std::chrono::steady_clock::now(); }
+  [[nodiscard]] Instant now() const override {
+    if (moments_ == 0) return exactly_now();
+    if (now_ == Instant()) now_ = exactly_now();
+    return now_;
+  }
+  [[nodiscard]] Instant exactly_now() const override { return std::chrono::steady_clock::now(); }
   [[nodiscard]] WallTime wall() const override {
+    if (moments_ == 0) return exact_wall();
+    if (wall_ == WallTime()) wall_ = exact_wall();
+    return wall_;
+  }
+  void hold() const override {
+    if (moments_++ > 0) return;
+    now_ = {};
+    wall_ = {};
+  }
+  void release() const override { --moments_; }
+
+ private:
+  static WallTime exact_wall() {
     return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
   }
+  mutable unsigned moments_ = 0;
+  mutable Instant now_{};
+  mutable WallTime wall_{};
 };
 
 // A clock that stands still until told otherwise. For tests.
