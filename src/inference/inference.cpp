@@ -149,7 +149,7 @@ Result<void> Inference::reserve(limits::Admission& admission, ledger::AccountId 
   return std::unexpected(limits::too_many(admission.tokens()));
 }
 
-Result<ledger::TokenCounts> Inference::read(Job& job) {
+Result<void> Inference::read(Job& job) const {
   const InferenceRequest& request = job.request;
   auto scan = scanner_.request(request.kind, request.body);
   if (!scan) return std::unexpected(std::move(scan.error()));
@@ -174,27 +174,32 @@ Result<ledger::TokenCounts> Inference::read(Job& job) {
       }
     }
   }
-  ledger::TokenCounts most{.prompt = relay::prompt_bound(seen_of(job)), .completion = 0};
+  job.most.prompt = relay::prompt_bound(seen_of(job));
   if (request.kind != RequestKind::embedding) {
     const auto fallback = limits_.default_max_tokens > 0 ? limits_.default_max_tokens : job.model->max_output_tokens;
     // Below 2^30 tokens, 2^7 candidates and a text a byte: no overflow.
-    most.completion = limit.value_or(fallback) * std::max(job.scan.choices, job.scan.candidates) * job.scan.inputs;
+    job.most.completion = limit.value_or(fallback) * std::max(job.scan.choices, job.scan.candidates) * job.scan.inputs;
   }
-  return most;
+  return {};
+}
+
+// A job as far as it follows from its request, with its tokens set aside by `admission`.
+Result<std::unique_ptr<Job>> Inference::begin(const InferenceRequest& request, limits::Admission& admission) {
+  auto job = std::make_unique<Job>(request);
+  if (auto done = read(*job); !done) return std::unexpected(std::move(done.error()));
+  if (auto reserved = reserve(admission, request.account, job->most); !reserved) {
+    return std::unexpected(std::move(reserved.error()));
+  }
+  return job;
 }
 
 Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request, limits::Admission& admission) {
-  auto made = std::make_unique<Job>(request);
-  Job& job = *made;
-  const auto most = read(job);
-  if (!most) return std::unexpected(most.error());
-  if (auto reserved = reserve(admission, request.account, *most); !reserved) {
-    return std::unexpected(std::move(reserved.error()));
-  }
+  auto made = begin(request, admission);
+  if (!made) return made;
+  Job& job = **made;
   dialect::append_id(request.dialect, ids_, clock_.wall(), job.id);
   job.price = price_of(*job.model, request.pool);
-  job.most = *most;
-  auto hold = ledger_.hold(request.account, job.price.cost(*most), {.job_id = job.id, .model = job.model->id});
+  auto hold = ledger_.hold(request.account, job.price.cost(job.most), {.job_id = job.id, .model = job.model->id});
   if (!hold) return std::unexpected(std::move(hold.error()));
   job.hold = *std::move(hold);
   admit(job, admission);
@@ -203,16 +208,11 @@ Result<std::unique_ptr<Job>> Inference::prepare(const InferenceRequest& request,
 
 Result<std::unique_ptr<Job>> Inference::resume(const InferenceRequest& request, Held& held,
                                                limits::Admission& admission) {
-  auto made = std::make_unique<Job>(request);
-  Job& job = *made;
-  const auto most = read(job);
-  if (!most) return std::unexpected(most.error());
-  if (auto reserved = reserve(admission, request.account, *most); !reserved) {
-    return std::unexpected(std::move(reserved.error()));
-  }
+  auto made = begin(request, admission);
+  if (!made) return made;
+  Job& job = **made;
   job.id = held.id;
   job.price = held.price;
-  job.most = *most;
   job.hold = std::move(held.hold);
   admit(job, admission);
   return made;

@@ -1,7 +1,9 @@
 // Children of a suite: simulated nodes and a gateway on ports the system chose. Every suite ends with `after(stopAll)`.
 import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -145,4 +147,19 @@ export async function cancellation(node, before) {
     return now.cancelled > before.cancelled ? now : null;
   });
   return stats.cancellations.at(-1);
+}
+
+/** A server that webhooks are delivered to; `deliveries` is what it was sent, as bytes. */
+export async function startReceiver() {
+  const deliveries = [];
+  const server = createServer(async (request, response) => {
+    const parts = [];
+    for await (const part of request) parts.push(part);
+    deliveries.push({ headers: request.headers, body: Buffer.concat(parts).toString() });
+    response.writeHead(204).end();
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onStop(() => new Promise((done) => server.close(done)));
+  return { url: `http://127.0.0.1:${server.address().port}/hooks`, deliveries };
 }

@@ -128,8 +128,8 @@ class Inference {
 
  private:
   friend class StreamSettler;
-  // Fills in what follows from the request alone, and says how many tokens it may use.
-  [[nodiscard]] Result<ledger::TokenCounts> read(Job& job);
+  [[nodiscard]] Result<std::unique_ptr<Job>> begin(const InferenceRequest& request, limits::Admission& admission);
+  [[nodiscard]] Result<void> read(Job& job) const;
   [[nodiscard]] Result<void> check_capability(const Job& job) const;
   [[nodiscard]] relay::Seen seen_of(const Job& job) const;
   [[nodiscard]] relay::Call call_of(const Job& job, std::string_view path) const;

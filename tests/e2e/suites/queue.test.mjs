@@ -1,11 +1,9 @@
 // The job queue as clients use it: the OpenAI SDK on a key whose requests are queued, and whoever polls or is told.
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import OpenAI from 'openai';
 import { Webhook } from 'standardwebhooks';
-import { onStop, startHouse, stopAll, until } from '../harness.mjs';
+import { startHouse, startReceiver, stopAll, until } from '../harness.mjs';
 import { speech } from '../speech.mjs';
 
 let house;
@@ -56,17 +54,7 @@ test('a job is polled until it is complete, and is what a live request would hav
 });
 
 test('an endpoint is told of the way of a job, by deliveries that standardwebhooks verifies', async () => {
-  const deliveries = [];
-  const server = createServer(async (request, response) => {
-    const parts = [];
-    for await (const part of request) parts.push(part);
-    deliveries.push({ headers: request.headers, body: Buffer.concat(parts).toString() });
-    response.writeHead(204).end();
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onStop(() => new Promise((end) => server.close(end)));
-  const url = `http://127.0.0.1:${server.address().port}/`;
+  const { url, deliveries } = await startReceiver();
   const events = ['job.submitted', 'job.processing', 'job.completed', 'job.failed', 'job.timeout', 'job.dead'];
   const { body: hook } = await ask('POST', '/webhooks', { body: { url, events } });
   const types = async (prompt, expected) => {

@@ -1,10 +1,8 @@
 // Webhooks as their receivers read them: the package standardwebhooks verifies what really arrives.
 import assert from 'node:assert/strict';
-import { createServer } from 'node:http';
-import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
-import { onStop, startHouse, stopAll, until } from '../harness.mjs';
+import { startHouse, startReceiver, stopAll, until } from '../harness.mjs';
 
 let house;
 let receiver;
@@ -15,21 +13,6 @@ before(async () => {
 });
 
 after(stopAll);
-
-/** Keeps what it is sent, as bytes. */
-async function startReceiver() {
-  const deliveries = [];
-  const server = createServer(async (request, response) => {
-    const parts = [];
-    for await (const part of request) parts.push(part);
-    deliveries.push({ headers: request.headers, body: Buffer.concat(parts).toString() });
-    response.writeHead(204).end();
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onStop(() => new Promise((done) => server.close(done)));
-  return { url: `http://127.0.0.1:${server.address().port}/hooks`, deliveries };
-}
 
 async function ask(method, path, body) {
   const response = await fetch(`${house.gateway.baseURL}/webhooks${path}`, {
