@@ -5,6 +5,8 @@
 #include <cassert>
 #include <charconv>
 #include <cmath>
+#include <concepts>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -14,6 +16,7 @@ namespace turnpike::proof {
 namespace {
 
 using nlohmann::json;
+__extension__ using Wide = __int128;
 
 constexpr std::int64_t kMostExact = std::int64_t{1} << 53;
 constexpr int kMostDigitsBeforePoint = 21;
@@ -59,9 +62,16 @@ bool is_utf8(const std::string& text) {
   }
 }
 
-void append_whole(std::string& out, std::int64_t number) {
-  if (number > kMostExact || number < -kMostExact) throw NoCanonicalForm{"a whole number that no double is"};
-  append_number(out, number);
+// Every number is a double to RFC 8785: one that is between two of them has no form that says the same.
+template <std::integral Whole>
+void append_whole(std::string& out, Whole number) {
+  if (std::in_range<std::int64_t>(number) && std::abs(static_cast<std::int64_t>(number)) <= kMostExact) {
+    append_number(out, static_cast<std::int64_t>(number));
+    return;
+  }
+  const auto nearest = static_cast<double>(number);
+  if (static_cast<Wide>(nearest) != number) throw NoCanonicalForm{"a whole number that no double is"};
+  append_number(out, nearest);
 }
 
 void append(std::string& out, const json& value);
@@ -108,8 +118,7 @@ void append(std::string& out, const json& value) {
       append_whole(out, value.get<std::int64_t>());
       break;
     case json::value_t::number_unsigned:
-      if (value.get<std::uint64_t>() > kMostExact) throw NoCanonicalForm{"a whole number that no double is"};
-      append_number(out, value.get<std::int64_t>());
+      append_whole(out, value.get<std::uint64_t>());
       break;
     case json::value_t::number_float:
       if (!std::isfinite(value.get<double>())) throw NoCanonicalForm{"a number that JSON has not"};

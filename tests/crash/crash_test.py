@@ -16,6 +16,8 @@ database file:
     carried on by another node, both owners earned, and not more than was charged;
   - every job that was queued is complete, with its answer, charged once at the price of its usage and told by one
     webhook-id, or was cancelled and not charged; a request that is sent again by its Idempotency-Key is the same job;
+  - the log of receipts goes on from every root that was ever signed, and a receipt's digests are those of the bytes that
+    the client sent and got;
   - `turnpike ledger check` finds no fault.
 An answer counts as completed when all of its body arrived, or the stream's [DONE] did.
 """
@@ -92,6 +94,7 @@ class Account:
     pays: bool = True       # it is topped up
     low: set = field(default_factory=set)  # jobs that took its balance below its threshold
     thresholds: list = field(default_factory=list)  # (the newest entry when it was set, nano-dollars)
+    digests: dict = field(default_factory=dict)  # job id -> SHA-256 of the request's and the answer's body
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -276,6 +279,7 @@ class Gateway:
                          "min_usd": "0.01"},
             "webhooks": {"allow_private_targets": True},
             "queue": {"first_retry_ms": 20, "max_retry_ms": 100, "max_running": 16},
+            "http": {"anonymous_requests_per_minute": 1_000_000},
             # Their failures are asked for, and must not keep the other requests from them.
             "scheduler": {"breaker_failures": 1000},
         }
@@ -393,7 +397,8 @@ class Client(threading.Thread):
             body["stream_options"] = {"include_usage": True}
         with self.account.lock:
             self.account.asked += 1
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), {
+        request = json.dumps(body).encode()
+        connection.request("POST", "/v1/chat/completions", request, {
             "Content-Type": "application/json", "Accept": "application/json",
             "Authorization": f"Bearer {self.account.key}"})
         response = connection.getresponse()
@@ -406,16 +411,20 @@ class Client(threading.Thread):
         # A charge follows from the usage that the client sees where the node is honest about it.
         honest = "usage=" not in trouble
         if stream:
-            return self.read_stream(connection, response, job, honest)
-        usage = json.loads(response.read()).get("usage")
+            return self.read_stream(response, request, job, honest)
+        answer = response.read()
+        usage = json.loads(answer).get("usage")
         self.note(job, usage if honest else None)
+        self.account.digests[job] = digests(request, answer)
         return True
 
-    def read_stream(self, connection, response, job, honest):
+    def read_stream(self, response, request, job, honest):
+        answer = b""
         leaves_after = self.random.randint(1, 5) if self.random.random() < 0.1 else None
         usage = None
         events = 0
         for line in response:
+            answer += line
             if not line.startswith(b"data: "):
                 continue
             events += 1
@@ -425,6 +434,8 @@ class Client(threading.Thread):
                 usage = json.loads(line[6:])["usage"]
             if events == leaves_after:
                 return False
+        if answer.endswith(b"data: [DONE]\n\n"):
+            self.account.digests[job] = digests(request, answer)
         return True
 
     def note(self, job, usage):
@@ -489,6 +500,91 @@ def enqueue(gateway, queue, name, body):
     job = json.loads(answer)["id"]
     queue.note(name, job)
     return job
+
+
+def digests(request, answer):
+    return hashlib.sha256(request).hexdigest(), hashlib.sha256(answer).hexdigest()
+
+
+class Witness(threading.Thread):
+    """Looks at the root of the receipts' log now and then, over restarts too, and forgets none."""
+
+    roots = {}  # by the size of their trees
+
+    def __init__(self, gateway):
+        super().__init__(daemon=True)
+        self.gateway = gateway
+        self.over = threading.Event()
+        self.fault = None
+
+    def run(self):
+        # Not all the time: a root reads, and so commits, what was written before it.
+        while not self.over.wait(0.03):
+            try:
+                self.look()
+            except (OSError, http.client.HTTPException):
+                pass  # cut off by SIGKILL
+
+    def look(self):
+        status, body = self.gateway.get("/v1/receipts/root")
+        if status != 200:
+            return None
+        head = json.loads(body)
+        size, root = head["tree_size"], base64.b64decode(head["root_hash"])
+        if self.roots.setdefault(size, root) != root:
+            self.fault = f"two roots of the first {size} receipts"
+        return size
+
+
+def node_hash(left, right):
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def is_consistent(earlier, earlier_root, size, root, proof):
+    """RFC 9162, section 2.1.4.2."""
+    if earlier == size:
+        return not proof and earlier_root == root
+    if earlier & (earlier - 1) == 0:
+        proof = [earlier_root, *proof]
+    index, last = earlier - 1, size - 1
+    while index & 1:
+        index, last = index >> 1, last >> 1
+    of_earlier = of_all = proof[0]
+    for each in proof[1:]:
+        if last == 0:
+            return False
+        if index & 1 or index == last:
+            of_earlier, of_all = node_hash(each, of_earlier), node_hash(each, of_all)
+            while not index & 1 and index:
+                index, last = index >> 1, last >> 1
+        else:
+            of_all = node_hash(of_all, each)
+        index, last = index >> 1, last >> 1
+    return last == 0 and of_earlier == earlier_root and of_all == root
+
+
+def reconcile_log(gateway, witness, accounts, source):
+    """Every root that was ever seen is that of a beginning of the log; some receipts, against what their clients saw."""
+    witness.over.set()
+    witness.join()
+    size = witness.look()
+    expect(size is not None, "there is no root")
+    expect(witness.fault is None, witness.fault)
+    expect(max(Witness.roots) == size, f"the log shrank from {max(Witness.roots)} receipts to {size}")
+    earlier_ones = [each for each in Witness.roots if each > 0]
+    for earlier in source.sample(earlier_ones, min(30, len(earlier_ones))):
+        status, body = gateway.get(f"/v1/receipts/consistency?from={earlier}&to={size}")
+        expect(status == 200, f"consistency answered {status}: {body!r}")
+        proof = [base64.b64decode(each) for each in json.loads(body)["proof"]]
+        expect(is_consistent(earlier, Witness.roots[earlier], size, Witness.roots[size], proof),
+               f"the log of {size} receipts does not begin with the one of {earlier}")
+    for account in accounts:
+        for job in source.sample(list(account.digests), min(5, len(account.digests))):
+            status, body = gateway.get(f"/v1/jobs/{job}/receipt", account.key)
+            expect(status == 200, f"the receipt of {job} answered {status}: {body!r}")
+            receipt = json.loads(body)["receipt"]
+            expect((receipt["request_sha256"], receipt["response_sha256"]) == account.digests[job],
+                   f"the receipt of {job} is of other bytes than its client sent and got")
 
 
 class Granter(threading.Thread):
@@ -792,6 +888,8 @@ def one_round(gateway, folder, accounts, queues, owners, source, facilitator, re
     workers += queuers
     for worker in workers:
         worker.start()
+    witness = Witness(gateway)
+    witness.start()
     time.sleep(source.uniform(0.02, 0.8))  # the random instant
     if source.random() < 0.7:
         # The worst instants: an answer or a payment has just ended, and it must already be on disk; or a payment is
@@ -820,6 +918,7 @@ def one_round(gateway, folder, accounts, queues, owners, source, facilitator, re
     for account in accounts:
         reconcile_by_api(gateway, account, facilitator.moved_by(account), charges, receiver)
     shared = reconcile_earnings(gateway, owners, charges)
+    reconcile_log(gateway, witness, accounts, source)
     if source.random() < 0.5:
         code = gateway.stop()
         expect(code == 0, f"SIGTERM ended the gateway with {code}")
@@ -905,6 +1004,7 @@ def run(arguments, folder):
         expect(sum(len(account.completed) for account in accounts) >= arguments.rounds, "hardly an answer was completed")
         low = sum(len(account.low) for account in accounts)
         expect(low >= arguments.rounds, "hardly a balance fell below its threshold")
+        expect(len(Witness.roots) >= arguments.rounds, "hardly a root was seen")
         expect(shared >= arguments.rounds, "hardly a stream was carried on by another node")
         expect(sum(len(account.paid) for account in accounts) >= arguments.rounds, "hardly a payment was credited")
         expect(sum(len(queue.complete) for queue in queues) >= arguments.rounds, "hardly a job was complete")

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const here = dirname(fileURLToPath(import.meta.url));
-const build = resolve(process.env.TURNPIKE_BUILD ?? join(here, '../../build'));
+export const build = resolve(process.env.TURNPIKE_BUILD ?? join(here, '../../build'));
 const deadlineMs = 20_000;
 const endings = [];
 

@@ -113,7 +113,9 @@ TEST(CanonicalJson, is_refused_where_there_is_none) {
   EXPECT_FALSE(canonical_json(json(9007199254740993ULL)));
   EXPECT_FALSE(canonical_json(json(-9007199254740993LL)));
   EXPECT_FALSE(canonical_json(json(std::numeric_limits<double>::infinity())));
-  EXPECT_TRUE(canonical_json(json(9007199254740992ULL)));
+  EXPECT_EQ(canonical_json(json(9007199254740992ULL)), "9007199254740992");
+  EXPECT_EQ(canonical_json(json(9007199254740994ULL)), "9007199254740994");
+  EXPECT_EQ(canonical_json(json(std::numeric_limits<std::int64_t>::min())), "-9223372036854776000");
 }
 
 TEST(CanonicalJson, of_which_two_readings_are_possible_is_not_read) {
