@@ -3,8 +3,7 @@
 #include <array>
 #include <utility>
 
-#include "turnpike/base/encoding.hpp"
-#include "turnpike/receipts/statements.hpp"
+#include "credit_lines.hpp"
 
 namespace turnpike::api {
 
@@ -13,65 +12,13 @@ using scan::RequestKind;
 
 namespace {
 
-// `x-turnpike-job-id` and its like, with the dialect's prefix.
-void append_job_lines(std::string& head, const dialect::Dialect& dialect, std::string_view job_id,
-                      std::string_view node_id) {
-  head.append(dialect.header_prefix).append("job-id: ").append(job_id).append("\r\n");
-  if (!node_id.empty()) head.append(dialect.header_prefix).append("worker: ").append(node_id).append("\r\n");
+PricedJob priced(const inference::Job& job) {
+  return {.id = job.id, .model = job.model->id, .held = job.hold.amount(), .held_at = job.hold.held_at()};
 }
 
 awaitable<void> send(http::Exchange& exchange, http::Response response) {
   co_await exchange.send(response);
 }
-
-// The lines of one job that say what became of its credits: some when it is held, some when it is charged.
-class CreditLines {
- public:
-  // Signs the hold, where that is wanted.
-  CreditLines(const HeaderSigning& signing, const Caller& caller, const inference::Job& job)
-      : keys_(signing.keys), prefix_(caller.dialect->header_prefix), job_(job) {
-    const bool wanted = signing.when == SignedHeaders::always ||
-                        (signing.when == SignedHeaders::dialect && caller.dialect->signed_headers);
-    account_ = wanted ? signing.ledger.find(caller.account) : nullptr;
-    if (account_ == nullptr) return;
-    const auto hold = receipts::hold_statement(movement(job.hold.amount(), job.hold.held_at()));
-    append_signature(of_hold_, "tx-signature", hold, job.hold.held_at());
-  }
-
-  void append_head(std::string& head) const { head.append(of_hold_); }
-
-  // The names of what append_settled() appends, for a stream that ends in them.
-  void announce(std::string& head) const {
-    head.append("Trailer: ").append(prefix_).append("credits-remaining");
-    if (account_ != nullptr) head.append(", ").append(prefix_).append("settlement-tx");
-    head.append("\r\n");
-  }
-
-  void append_settled(std::string& lines, const inference::Settled& settled) const {
-    lines.append(prefix_).append("credits-remaining: ");
-    lines.append(std::to_string(settled.balance.whole_credits())).append("\r\n");
-    if (account_ == nullptr) return;
-    const auto charge = receipts::charge_statement(movement(settled.charged, settled.at));
-    append_signature(lines, "settlement-tx", charge, settled.at);
-  }
-
- private:
-  [[nodiscard]] receipts::Movement movement(ledger::Money amount, WallTime at) const {
-    return {.account = account_->public_id, .job_id = job_.id, .model = job_.model->id, .amount = amount, .at = at};
-  }
-  // None while the key is being changed: the job has it then (GET /v1/jobs/{id}).
-  void append_signature(std::string& lines, std::string_view name, const std::string& statement, WallTime at) const {
-    const auto signature = keys_.sign(statement, at);
-    if (!signature) return;
-    lines.append(prefix_).append(name).append(": ").append(to_base64(signature->bytes)).append("\r\n");
-  }
-
-  const receipts::Keys& keys_;
-  std::string_view prefix_;
-  const inference::Job& job_;
-  const ledger::Account* account_ = nullptr;  // null: nothing is signed
-  std::string of_hold_;
-};
 
 // An inference's stream as an HTTP answer.
 class HttpStream final : public inference::ClientStream {
@@ -152,7 +99,7 @@ awaitable<void> ChatApi::handle(http::Exchange& exchange, RequestKind kind) {
 }
 
 awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
-  const CreditLines lines(signing_, caller, *job);
+  const CreditLines lines(signing_, caller, priced(*job));
   auto delivered = co_await inference_.whole(*job);
   if (!delivered) {
     if (exchange.client_gone().stop_requested()) co_return;
@@ -172,7 +119,7 @@ awaitable<void> ChatApi::answer_whole(http::Exchange& exchange, Caller caller, s
 }
 
 awaitable<void> ChatApi::answer_stream(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job) {
-  const CreditLines lines(signing_, caller, *job);
+  const CreditLines lines(signing_, caller, priced(*job));
   HttpStream stream(exchange, guard_, caller, *job, lines);
   co_await inference_.stream(*job, stream);
 }

@@ -196,6 +196,10 @@ std::vector<std::pair<std::string, std::string>> Guard::limit_fields(const limit
 }
 
 void Guard::append_limit_lines(std::string& head, const limits::Admission& admission) {
+  append_limit_lines(head, admission.requests(), admission.tokens());
+}
+
+void Guard::append_limit_lines(std::string& head, const limits::Verdict& requests, const limits::Verdict& tokens) {
   std::array<char, 512> lines;  // six, each below eighty
   char* end = lines.data();
   const auto append = [&end](std::string_view name, std::string_view value) {
@@ -204,8 +208,8 @@ void Guard::append_limit_lines(std::string& head, const limits::Admission& admis
       end += part.size();
     }
   };
-  each_limit_field(admission.requests(), kRequestLimits, append);
-  each_limit_field(admission.tokens(), kTokenLimits, append);
+  each_limit_field(requests, kRequestLimits, append);
+  each_limit_field(tokens, kTokenLimits, append);
   head.append(lines.data(), end);
 }
 

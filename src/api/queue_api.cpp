@@ -1,9 +1,11 @@
 #include "turnpike/api/queue_api.hpp"
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "credit_lines.hpp"
 #include "json_body.hpp"
 #include "reply.hpp"
 
@@ -28,13 +30,6 @@ std::string digest_of(const http::Request& request) {
 Error error_of(const jobs::Job& job) {
   if (!job.failure) return {.fault = Fault::conflict, .message = "The job was cancelled."};
   return {.fault = job.failure->fault, .message = job.failure->message, .param = job.failure->param};
-}
-
-void add_limit_fields(http::Response& response, const limits::Admission& admission) {
-  for (const auto& [verdict, names] :
-       {std::pair(&admission.requests(), kRequestLimits), std::pair(&admission.tokens(), kTokenLimits)}) {
-    std::ranges::move(Guard::limit_fields(*verdict, names), std::back_inserter(response.headers));
-  }
 }
 
 }  // namespace
@@ -84,48 +79,68 @@ awaitable<Result<jobs::Job>> QueueApi::enqueue(Result<jobs::Enqueue> wanted, led
   co_return std::move(queued->job);
 }
 
+// Until the job is over, or as long as the client prefers to wait; at once where it does not.
+awaitable<Result<jobs::Job>> QueueApi::wait_for(ledger::AccountId account, jobs::Job job, std::chrono::seconds patience,
+                                                std::stop_token client_gone) {
+  if (patience == std::chrono::seconds(0)) co_return job;
+  co_return co_await queue_.wait(account, job.id, clock_.now() + patience, std::move(client_gone));
+}
+
 awaitable<void> QueueApi::answer(http::Exchange& exchange, Caller caller, std::unique_ptr<inference::Job> job,
                                  Preference preference) {
   const auto& request = exchange.request();
   auto to_queue = wanted(request, caller, *job);
   ledger::Hold hold = std::move(job->hold);
-  http::Response limit_lines;
-  add_limit_fields(limit_lines, job->admission);
+  const limits::Verdict requests = job->admission.requests();
+  const limits::Verdict tokens = job->admission.tokens();
   job.reset();  // its tokens are set aside anew when it runs
-  Result<jobs::Job> now = co_await enqueue(std::move(to_queue), std::move(hold));
   const auto patience = std::min(preference.wait.value_or(std::chrono::seconds(0)), limits_.max_wait);
-  if (now && patience > std::chrono::seconds(0) && !is_over(now->state)) {
-    now = co_await queue_.wait(caller.account, now->id, clock_.now() + patience, exchange.client_gone());
-  } else if (now && patience > std::chrono::seconds(0)) {
-    now = co_await queue_.find(caller.account, now->id);
+  Result<jobs::Job> now = co_await enqueue(std::move(to_queue), std::move(hold));
+  if (now) now = co_await wait_for(caller.account, *std::move(now), patience, exchange.client_gone());
+  // What is over while the client waits is answered as if it had been answered at once.
+  const bool over = now && patience > std::chrono::seconds(0) && is_over(now->state);
+  const bool complete = over && now->state == jobs::State::complete;
+  std::string head;
+  if (now) append_job_lines(head, *caller.dialect, now->id, now->node_id);
+  if (now && preference.respond_async) head.append("Preference-Applied: respond-async\r\n");
+  if (now && over == complete) {
+    Guard::append_limit_lines(head, requests, tokens);
+    co_return co_await send(exchange, std::move(caller), *std::move(now), complete, std::move(head));
   }
-  http::Response response;
-  if (!now) {
-    response = guard_.refuse(&request, now.error());
-  } else if (patience > std::chrono::seconds(0) && is_over(now->state)) {
-    response = render_ended(request, caller, *now);
-  } else {
-    const std::string poll = "/v1/results/" + now->id;
-    response.status = 202;
-    response.body = json{{"id", now->id}, {"status", jobs::to_string(now->state)}, {"poll", poll}}.dump();
-    response.headers.emplace_back("Location", poll);
-  }
+  auto response = guard_.refuse(&request, now ? error_of(*now) : now.error());
   if (now) response.headers.emplace_back(caller.dialect->header_prefix + "job-id", now->id);
-  if (now && preference.respond_async) response.headers.emplace_back("Preference-Applied", "respond-async");
-  std::ranges::move(limit_lines.headers, std::back_inserter(response.headers));
+  std::ranges::move(Guard::limit_fields(requests, kRequestLimits), std::back_inserter(response.headers));
+  std::ranges::move(Guard::limit_fields(tokens, kTokenLimits), std::back_inserter(response.headers));
   co_await exchange.send(response);
 }
 
-// As the request would have been answered at once.
-http::Response QueueApi::render_ended(const http::Request& request, const Caller& caller, const jobs::Job& job) const {
-  if (job.state != jobs::State::complete) return guard_.refuse(&request, error_of(job));
-  http::Response response;
-  response.body = job.result;
-  const std::string& prefix = caller.dialect->header_prefix;
-  response.headers.emplace_back(prefix + "worker", job.node_id);
-  response.headers.emplace_back(prefix + "credits-remaining",
-                                std::to_string(ledger_.balance(caller.account).whole_credits()));
-  return response;
+// What the client gets: a complete answer, or where to look for it.
+awaitable<void> QueueApi::send(http::Exchange& exchange, Caller caller, jobs::Job job, bool complete,
+                               std::string head) {
+  PricedJob priced{.id = job.id, .model = job.model, .held = job.held, .held_at = job.created_at};
+  std::string body = job.result;
+  std::string settled;
+  if (complete) {
+    const auto ended = co_await ledger_.ended_job(caller.account, job.id);
+    if (ended && *ended) {
+      priced.held = (*ended)->held;
+      const auto& charge = (*ended)->charge;
+      CreditLines(signing_, caller, priced)
+          .append_settled(settled, {.charged = -charge.amount,
+                                    .balance = ledger_.balance(caller.account),
+                                    .basis = {},
+                                    .tokens = charge.tokens,
+                                    .at = charge.created_at});
+    }
+  } else {
+    const std::string poll = "/v1/results/" + job.id;
+    body = json{{"id", job.id}, {"status", jobs::to_string(job.state)}, {"poll", poll}}.dump();
+    head.append("Location: ").append(poll).append("\r\n");
+  }
+  CreditLines(signing_, caller, priced).append_head(head);
+  head.append(settled);
+  const std::array<std::string_view, 1> pieces{body};
+  co_await exchange.send(complete ? 200 : 202, "application/json", head, pieces);
 }
 
 // The answer is spliced in as it is: it may be large.

@@ -349,9 +349,10 @@ void Gateway::Parts::add_job_routes() {
 }
 
 void Gateway::Parts::add_routes() {
-  queue_routes.emplace(*guard, *queue, *ledger, dialects, clock, queue_limits(config));
+  const auto signing = header_signing(config, *receipt_keys, *ledger);
+  queue_routes.emplace(*guard, *queue, *ledger, signing, dialects, clock, queue_limits(config));
   queue_routes->add_routes(router);
-  chat.emplace(*guard, *inference, *queue_routes, header_signing(config, *receipt_keys, *ledger));
+  chat.emplace(*guard, *inference, *queue_routes, signing);
   chat->add_routes(router);
   add_job_routes();
   models.emplace(*guard, catalogue, registry, clock);

@@ -135,6 +135,24 @@ TEST_F(Queue, whoever_prefers_to_wait_gets_the_plain_answer_or_the_job_when_it_t
   EXPECT_EQ(call(address, "DELETE", "/v1/results/" + slow.json()["id"].get<std::string>(), bearer(key)).status, 200);
 }
 
+TEST_F(Queue, its_answers_bear_the_signatures_of_hold_and_charge_that_the_job_has) {
+  add_node();
+  start_gateway();
+  const auto key = create_key("100", {"--dialect", "decentral"});
+  const auto now = post(key, chat("hello"), {{"Prefer", "respond-async, wait=20"}});
+  ASSERT_EQ(now.status, 200) << now.body;
+  const auto later = post(key, chat("hello"), {{"Prefer", "respond-async"}});
+  ASSERT_EQ(later.status, 202);
+  for (const auto& answer : {now, later}) {
+    const auto id = answer.header("x-decentral-job-id");
+    ASSERT_TRUE(eventually([&] { return get(key, "/v1/jobs/" + id)["status"] == "settled"; }));
+    const auto job = get(key, "/v1/jobs/" + id)["on_chain"];
+    EXPECT_EQ(json(answer.header("x-decentral-tx-signature")), job["escrow_tx"]) << answer.status;
+    if (answer.status == 200) EXPECT_EQ(json(answer.header("x-decentral-settlement-tx")), job["settlement_tx"]);
+  }
+  EXPECT_FALSE(now.header("x-decentral-credits-remaining").empty());
+}
+
 TEST_F(Queue, what_nobody_can_pay_for_is_not_queued) {
   add_node();
   start_gateway();

@@ -4,21 +4,12 @@
 #include <boost/asio/awaitable.hpp>
 
 #include "turnpike/api/guard.hpp"
+#include "turnpike/api/header_signing.hpp"
 #include "turnpike/api/queue_api.hpp"
 #include "turnpike/http/router.hpp"
 #include "turnpike/inference/inference.hpp"
-#include "turnpike/receipts/keys.hpp"
 
 namespace turnpike::api {
-
-enum class SignedHeaders : std::uint8_t { dialect, always, never };
-
-// What signs an answer's hold and charge, and for whom.
-struct HeaderSigning {
-  const receipts::Keys& keys;
-  const ledger::Ledger& ledger;
-  SignedHeaders when = SignedHeaders::dialect;
-};
 
 // Loop thread only.
 class ChatApi {

@@ -87,6 +87,7 @@ class Guard {
                                                                                      LimitNames names = kRequestLimits);
   // All of an admission's, as lines of a head.
   static void append_limit_lines(std::string& head, const limits::Admission& admission);
+  static void append_limit_lines(std::string& head, const limits::Verdict& requests, const limits::Verdict& tokens);
 
   // The error as the request's owner understands it: in the dialect of the key that was sent, usable or not.
   [[nodiscard]] http::Response refuse(const http::Request* request, const Error& error) const;

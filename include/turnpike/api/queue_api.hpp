@@ -6,9 +6,11 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 
 #include "turnpike/api/guard.hpp"
+#include "turnpike/api/header_signing.hpp"
 #include "turnpike/api/preference.hpp"
 #include "turnpike/base/clock.hpp"
 #include "turnpike/http/router.hpp"
@@ -26,9 +28,15 @@ struct QueueLimits {
 // Loop thread only.
 class QueueApi {
  public:
-  QueueApi(const Guard& guard, jobs::JobQueue& queue, const ledger::Ledger& ledger, const dialect::Dialects& dialects,
-           const Clock& clock, QueueLimits limits)
-      : guard_(guard), queue_(queue), ledger_(ledger), dialects_(dialects), clock_(clock), limits_(limits) {}
+  QueueApi(const Guard& guard, jobs::JobQueue& queue, ledger::Ledger& ledger, HeaderSigning signing,
+           const dialect::Dialects& dialects, const Clock& clock, QueueLimits limits)
+      : guard_(guard),
+        queue_(queue),
+        ledger_(ledger),
+        signing_(signing),
+        dialects_(dialects),
+        clock_(clock),
+        limits_(limits) {}
   void add_routes(http::Router& router);
 
   // What the request asks for, where it is to be queued; nullopt: it is answered at once.
@@ -45,13 +53,16 @@ class QueueApi {
   [[nodiscard]] Result<jobs::Enqueue> wanted(const http::Request& request, const Caller& caller,
                                              const inference::Job& job) const;
   boost::asio::awaitable<Result<jobs::Job>> enqueue(Result<jobs::Enqueue> wanted, ledger::Hold hold);
-  [[nodiscard]] http::Response render_ended(const http::Request& request, const Caller& caller,
-                                            const jobs::Job& job) const;
+  boost::asio::awaitable<Result<jobs::Job>> wait_for(ledger::AccountId account, jobs::Job job,
+                                                     std::chrono::seconds patience, std::stop_token client_gone);
+  boost::asio::awaitable<void> send(http::Exchange& exchange, Caller caller, jobs::Job job, bool complete,
+                                    std::string head);
   [[nodiscard]] std::string render(const jobs::Job& job) const;
 
   const Guard& guard_;
   jobs::JobQueue& queue_;
-  const ledger::Ledger& ledger_;
+  ledger::Ledger& ledger_;
+  HeaderSigning signing_;
   const dialect::Dialects& dialects_;
   const Clock& clock_;
   QueueLimits limits_;
