@@ -296,7 +296,7 @@ TEST_F(Chunks, that_are_alike_are_taken_together_up_to_one_that_is_not_or_has_no
   append(rewriter, chunk("first"));
   const std::vector<std::string> texts{"a", " longer text", "b", std::string(300, 'c'), "d", "\\n", "e"};
   std::string whole;
-  for (const auto& text : texts) whole += "data: " + chunk(text) + "\n\n";
+  for (const auto& text : texts) whole.append("data: ").append(chunk(text)).append("\n\n");
   std::string said_by_now;
   std::string written;
   std::size_t end = 0;
@@ -479,10 +479,13 @@ TEST_F(Chunks, of_a_second_stream_are_known_its_usage_too) {
     known.clear();
     for (const std::string choices : {R"({"delta":{"role":"assistant","content":""}})", R"({"delta":{"content":"a"}})",
                                       R"({"delta":{"content":"b"}})", R"({"delta":{},"finish_reason":"stop"})", ""}) {
-      const auto data = R"({"id":")" + id + R"(","created":17,"model":"n","choices":[)" + choices + "]" +
-                        (choices.empty() ? R"(,"usage":{"prompt_tokens":1,"completion_tokens":)" +
-                                               std::to_string(id.size()) + R"(,"total_tokens":9}})"
-                                         : "}");
+      std::string data = R"({"id":")";
+      data.append(id).append(R"(","created":17,"model":"n","choices":[)").append(choices).append("]");
+      if (choices.empty()) {
+        data.append(R"(,"usage":{"prompt_tokens":1,"completion_tokens":)").append(std::to_string(id.size()));
+        data.append(R"(,"total_tokens":9})");
+      }
+      data += "}";
       const auto event = "data: " + data + "\n\n";
       std::string_view stream = event;
       out_.clear();
