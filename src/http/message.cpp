@@ -61,7 +61,8 @@ void Fields::resize_value(Field id, std::size_t size) {
   auto field = std::ranges::find(fields_, id, &HeaderField::id);
   if (field == fields_.end() || field->value.size() == size) return;
   const auto by = static_cast<std::ptrdiff_t>(size) - static_cast<std::ptrdiff_t>(field->value.size());
-  field->value = {field->value.data(), size};
+  const char* const begin = field->value.data();
+  field->value = {begin, size};
   while (++field != fields_.end()) move(*field, by);
 }
 

@@ -246,7 +246,7 @@ void StreamRun::account_text(std::string_view text, std::size_t bytes) {
   if (text.empty() || said_.size() + text.size() > relay_.limits_.max_continued_bytes) {
     said_whole_ = false;
   } else if (may_continue_) {
-    if (said_.capacity() - said_.size() < text.size()) said_.reserve(2 * said_.size() + text.size() + 512);
+    if (said_.empty()) said_.reserve(512);
     said_.append(text);
   }
 }
@@ -309,10 +309,11 @@ std::size_t StreamRun::take_alike(std::string_view stream) {
   std::string_view rest = stream;
   const auto most = relay_.limits_.max_event_bytes;
   while (true) {
-    if (rewriter_.append_alike(out_, rest, most)) {
-      account_text(rewriter_.text(), rewriter_.text().size());
-      continue;
-    }
+    const bool keeps = said_.size() + rest.size() <= relay_.limits_.max_continued_bytes;
+    const auto alike = rewriter_.append_alike(out_, rest, most, may_continue_ && keeps ? &said_ : nullptr);
+    end_.seen.text_bytes += alike.text_bytes;
+    end_.seen.text_events += alike.events;
+    if (alike.events > 0 && !keeps) said_whole_ = false;
     const auto from = out_.size();
     const auto kind = rewriter_.append_known(out_, rest, most);
     if (!kind) return stream.size() - rest.size();

@@ -179,25 +179,42 @@ void ChunkRewriter::learn(std::string_view data, std::string_view written) {
   const auto new_tail_at = written.size() - (tail_size - (data.size() - scan_.object_end - 1));
   new_head_.assign("data: ").append(written.substr(0, new_tail_at - text_.size()));
   new_tail_.assign(written.substr(new_tail_at)).append("\n\n");
+  join();
 }
 
-bool ChunkRewriter::append_alike(std::string& out, std::string_view& stream, std::size_t max_event_bytes) {
-  if (head_.empty() || !stream.starts_with(head_)) return false;
-  const auto at = head_.size();
-  auto end = at;
-  while (end < stream.size() && is_plain(stream[end])) ++end;
-  if (end == at || end + tail_.size() > max_event_bytes || !stream.substr(end).starts_with(tail_)) return false;
-  text_ = stream.substr(at, end - at);
-  stream.remove_prefix(end + tail_.size());
-  const auto size = out.size();
-  out.resize_and_overwrite(size + new_head_.size() + text_.size() + new_tail_.size(), [&](char* to, std::size_t bytes) {
-    to += size;
-    std::memcpy(to, new_head_.data(), new_head_.size());
-    std::memcpy(to + new_head_.size(), text_.data(), text_.size());
-    std::memcpy(to + new_head_.size() + text_.size(), new_tail_.data(), new_tail_.size());
-    return bytes;
-  });
-  return true;
+void ChunkRewriter::join() {
+  next_.assign(tail_).append(head_);
+  new_next_.assign(new_tail_).append(new_head_);
+}
+
+ChunkRewriter::Alike ChunkRewriter::append_alike(std::string& out, std::string_view& stream,
+                                                 std::size_t max_event_bytes, std::string* said) {
+  Alike alike;
+  if (head_.empty() || !stream.starts_with(head_)) return alike;
+  out.append(new_head_);
+  // Behind a head that was taken and written.
+  std::string_view rest = stream.substr(head_.size());
+  while (true) {
+    std::size_t size = 0;
+    while (size < rest.size() && is_plain(rest[size])) ++size;
+    const auto behind = rest.substr(size);
+    if (size == 0 || head_.size() + size + tail_.size() > max_event_bytes) break;
+    const bool goes_on = behind.starts_with(next_);
+    if (!goes_on && !behind.starts_with(tail_)) break;
+    text_ = rest.substr(0, size);
+    ++alike.events;
+    alike.text_bytes += size;
+    if (said != nullptr) said->append(text_);
+    out.append(text_).append(goes_on ? new_next_ : new_tail_);
+    rest = behind.substr(goes_on ? next_.size() : tail_.size());
+    if (goes_on) continue;
+    stream = rest;
+    return alike;
+  }
+  // That head is another event's, or its event has not all come.
+  out.resize(out.size() - new_head_.size());
+  stream.remove_prefix(static_cast<std::size_t>(rest.data() - stream.data()) - head_.size());
+  return alike;
 }
 
 std::optional<ChunkRewriter::Kind> ChunkRewriter::append_known(std::string& out, std::string_view& stream,
@@ -220,6 +237,7 @@ std::optional<ChunkRewriter::Kind> ChunkRewriter::append_known(std::string& out,
     tail_.assign(event.substr(match->text_at + text_.size()));
     new_head_.assign(written.substr(0, match->written_text_at));
     new_tail_.assign(written.substr(match->written_text_at + text_.size()));
+    join();
   }
   return Kind::chunk;
 }

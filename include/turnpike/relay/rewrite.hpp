@@ -73,12 +73,18 @@ class ChunkRewriter {
   // `data` has scan::kPadding bytes behind it. What was found is in scan() until the next call.
   Kind append(std::string& out, std::string_view data);
 
-  // Takes the event at the head of `stream`, and writes it to `out`, if it is like one that append() has read in full
-  // but for its text, which is then in text(), and within `max_event_bytes`. False: nothing was done. Faster by far.
-  bool append_alike(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
+  // Takes the events at the head of `stream` that are like one that append() has read in full but for their text, and
+  // within `max_event_bytes`, and writes them to `out`; their texts to `said` too, unless it is null. The last one's is
+  // in text() then. Faster by far.
+  struct Alike {
+    std::size_t events = 0;
+    std::size_t text_bytes = 0;
+  };
+  Alike append_alike(std::string& out, std::string_view& stream, std::size_t max_event_bytes,
+                     std::string* said = nullptr);
 
-  // The same, if it is like one of an earlier stream but for id, time, and text or counts. What full reading would have
-  // found is in scan(), places apart. nullopt: nothing was done.
+  // Takes one event, if it is like one of an earlier stream but for id, time, and text or counts. What full reading
+  // would have found is in scan(), places apart. nullopt: nothing was done.
   std::optional<Kind> append_known(std::string& out, std::string_view& stream, std::size_t max_event_bytes);
   [[nodiscard]] const scan::AnswerScan& scan() const { return scan_; }
   // The chunk's text as it stands between the quotes; empty when it has none, or more than one.
@@ -86,6 +92,7 @@ class ChunkRewriter {
 
  private:
   void learn(std::string_view data, std::string_view written);
+  void join();
   [[nodiscard]] bool is_worth_keeping() const;
 
   scan::Scanner& scanner_;
@@ -99,8 +106,10 @@ class ChunkRewriter {
   std::string_view text_;
   std::string head_;      // of the node's events, up to the text
   std::string tail_;      // … and from its end to the end of the event
+  std::string next_;      // both, as they stand between two texts: tail, then head
   std::string new_head_;  // the same after rewriting
   std::string new_tail_;
+  std::string new_next_;
 };
 
 }  // namespace turnpike::relay

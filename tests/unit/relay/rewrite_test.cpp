@@ -179,7 +179,7 @@ class ChunkTest : public testing::Test {
     event_ = "data: " + std::string(data) + "\n\ndata: next";
     std::string_view stream = event_;
     out_.clear();
-    by_shape_ = rewriter.append_alike(out_, stream, kMostEventBytes);
+    by_shape_ = rewriter.append_alike(out_, stream, kMostEventBytes).events == 1;
     EXPECT_EQ(stream, by_shape_ ? "data: next" : event_);
     if (!by_shape_) EXPECT_EQ(out_, "");
     return by_shape_ ? Kind::chunk : append(rewriter, data);
@@ -282,13 +282,47 @@ TEST_F(Chunks, that_have_not_all_come_are_not_taken_by_their_shape) {
   out_.clear();
   for (std::size_t size = 0; size < event.size(); ++size) {
     std::string_view stream = std::string_view(event).substr(0, size);
-    ASSERT_FALSE(rewriter.append_alike(out_, stream, kMostEventBytes)) << size;
+    ASSERT_EQ(rewriter.append_alike(out_, stream, kMostEventBytes).events, 0U) << size;
     ASSERT_EQ(stream.size(), size);
     ASSERT_EQ(out_, "");
   }
   std::string_view stream = event;
-  EXPECT_FALSE(rewriter.append_alike(out_, stream, event.size() - 1));
-  EXPECT_TRUE(rewriter.append_alike(out_, stream, event.size()));
+  EXPECT_EQ(rewriter.append_alike(out_, stream, event.size() - 1).events, 0U);
+  EXPECT_EQ(rewriter.append_alike(out_, stream, event.size()).events, 1U);
+}
+
+TEST_F(Chunks, that_are_alike_are_taken_together_up_to_one_that_is_not_or_has_not_all_come) {
+  auto rewriter = fresh();
+  append(rewriter, chunk("first"));
+  const std::vector<std::string> texts{"a", " longer text", "b", std::string(300, 'c'), "d", "\\n", "e"};
+  std::string whole;
+  for (const auto& text : texts) whole.append("data: ").append(chunk(text)).append("\n\n");
+  std::string said_by_now;
+  std::string written;
+  std::size_t end = 0;
+  std::size_t taken = 0;
+  for (std::size_t size = 0; size <= whole.size(); ++size) {
+    // What the events that have all come are in full.
+    if (taken < 5 && size == end + chunk(texts[taken]).size() + 8) {
+      auto full = fresh();
+      append(full, chunk(texts[taken]));
+      written += out_;
+      said_by_now += texts[taken];
+      end = size;
+      ++taken;
+    }
+    std::string_view stream = std::string_view(whole).substr(0, size);
+    std::string said;
+    out_ = "before";
+    const auto alike = rewriter.append_alike(out_, stream, kMostEventBytes, &said);
+    ASSERT_EQ(alike.events, taken) << size;
+    ASSERT_EQ(alike.text_bytes, said_by_now.size()) << size;
+    ASSERT_EQ(said, said_by_now) << size;
+    ASSERT_EQ(out_, "before" + written) << size;
+    ASSERT_EQ(stream.size(), size - end) << size;
+    if (taken > 0) ASSERT_EQ(rewriter.text(), texts[taken - 1]) << size;
+  }
+  EXPECT_EQ(taken, 5U);
 }
 
 TEST_F(Chunks, hide_usage_that_the_client_did_not_ask_for) {
@@ -445,14 +479,17 @@ TEST_F(Chunks, of_a_second_stream_are_known_its_usage_too) {
     known.clear();
     for (const std::string choices : {R"({"delta":{"role":"assistant","content":""}})", R"({"delta":{"content":"a"}})",
                                       R"({"delta":{"content":"b"}})", R"({"delta":{},"finish_reason":"stop"})", ""}) {
-      const auto data = R"({"id":")" + id + R"(","created":17,"model":"n","choices":[)" + choices + "]" +
-                        (choices.empty() ? R"(,"usage":{"prompt_tokens":1,"completion_tokens":)" +
-                                               std::to_string(id.size()) + R"(,"total_tokens":9}})"
-                                         : "}");
+      std::string data = R"({"id":")";
+      data.append(id).append(R"(","created":17,"model":"n","choices":[)").append(choices).append("]");
+      if (choices.empty()) {
+        data.append(R"(,"usage":{"prompt_tokens":1,"completion_tokens":)").append(std::to_string(id.size()));
+        data.append(R"(,"total_tokens":9})");
+      }
+      data += "}";
       const auto event = "data: " + data + "\n\n";
       std::string_view stream = event;
       out_.clear();
-      known.push_back(rewriter.append_alike(out_, stream, kMostEventBytes) ||
+      known.push_back(rewriter.append_alike(out_, stream, kMostEventBytes).events > 0 ||
                       rewriter.append_known(out_, stream, kMostEventBytes));
       if (!known.back()) append(rewriter, data);
     }
