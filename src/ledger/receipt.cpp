@@ -29,20 +29,47 @@ std::string_view bytes_of(const Sha256& hash) {
 
 // ---- the facts as they are stored ----
 
-void put_number(std::string& out, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7U) out += static_cast<char>(value | 0x80U);
-  out += static_cast<char>(value);
+constexpr std::size_t kMostNumberBytes = 10;
+
+char* put_number(char* at, std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7U) *at++ = static_cast<char>(value | 0x80U);
+  *at++ = static_cast<char>(value);
+  return at;
 }
-void put_money(std::string& out, Money amount) {
-  put_number(out, static_cast<std::uint64_t>(amount.nanousd()));
+char* put_bytes(char* at, std::string_view bytes) {
+  return std::ranges::copy(bytes, at).out;
 }
-void put_tokens(std::string& out, const TokenCounts& tokens) {
-  put_number(out, tokens.prompt);
-  put_number(out, tokens.completion);
+char* put_money(char* at, Money amount) {
+  return put_number(at, static_cast<std::uint64_t>(amount.nanousd()));
 }
-void put_text(std::string& out, std::string_view text) {
-  put_number(out, text.size());
-  out += text;
+char* put_tokens(char* at, const TokenCounts& tokens) {
+  return put_number(put_number(at, tokens.prompt), tokens.completion);
+}
+char* put_text(char* at, std::string_view text) {
+  return put_bytes(put_number(at, text.size()), text);
+}
+
+// Where there is room.
+char* put_facts(char* at, const ReceiptFacts& facts) {
+  const Evidence& evidence = facts.evidence;
+  *at++ = static_cast<char>(kFactsVersion);
+  at = put_bytes(at, bytes_of(evidence.request));
+  at = put_bytes(at, bytes_of(evidence.response));
+  *at++ = static_cast<char>(evidence.work);
+  *at++ = static_cast<char>(evidence.stream ? 1 : 0);
+  *at++ = static_cast<char>(evidence.ended);
+  at = put_money(at, evidence.price.prompt_per_million);
+  at = put_money(at, evidence.price.completion_per_million);
+  at = put_money(at, evidence.price.per_request);
+  at = put_number(at, evidence.price.included_output_tokens);
+  at = put_money(at, evidence.price.per_thousand_beyond);
+  at = put_tokens(at, evidence.most);
+  at = put_money(at, facts.held);
+  at = put_number(at, static_cast<std::uint64_t>(storage::micros(facts.held_at)));
+  at = put_text(at, facts.account);
+  at = put_number(at, facts.nodes.size());
+  for (const NodePart& node : facts.nodes) at = put_tokens(put_text(at, node.id), node.tokens);
+  return at;
 }
 
 class FactsReader {
@@ -177,6 +204,7 @@ class Pen {
     const auto signed_amount = amount.nanousd();
     const auto nanousd =
         signed_amount < 0 ? ~static_cast<std::uint64_t>(signed_amount) + 1 : static_cast<std::uint64_t>(signed_amount);
+    if (nanousd == 0) return put("\"0.00\"");
     put(signed_amount < 0 ? "\"-" : "\"").digits(nanousd / kNanoPerDollar).put(".");
     put_padded(at_, static_cast<unsigned>(nanousd % kNanoPerDollar), kNanoDigits);
     std::size_t length = kNanoDigits;
@@ -279,28 +307,11 @@ std::string_view to_string(Ended ended) {
 }
 
 void encode_facts(std::string& bytes, const ReceiptFacts& facts) {
-  const Evidence& evidence = facts.evidence;
-  bytes.clear();
-  bytes.reserve(192);
-  bytes += static_cast<char>(kFactsVersion);
-  bytes.append(bytes_of(evidence.request)).append(bytes_of(evidence.response));
-  bytes += static_cast<char>(evidence.work);
-  bytes += static_cast<char>(evidence.stream ? 1 : 0);
-  bytes += static_cast<char>(evidence.ended);
-  put_money(bytes, evidence.price.prompt_per_million);
-  put_money(bytes, evidence.price.completion_per_million);
-  put_money(bytes, evidence.price.per_request);
-  put_number(bytes, evidence.price.included_output_tokens);
-  put_money(bytes, evidence.price.per_thousand_beyond);
-  put_tokens(bytes, evidence.most);
-  put_money(bytes, facts.held);
-  put_number(bytes, static_cast<std::uint64_t>(storage::micros(facts.held_at)));
-  put_text(bytes, facts.account);
-  put_number(bytes, facts.nodes.size());
-  for (const NodePart& node : facts.nodes) {
-    put_text(bytes, node.id);
-    put_tokens(bytes, node.tokens);
-  }
+  std::size_t most = 2 * sizeof(Sha256) + 12 * kMostNumberBytes + facts.account.size();
+  for (const NodePart& node : facts.nodes) most += node.id.size() + 3 * kMostNumberBytes;
+  bytes.resize_and_overwrite(most, [&](char* begin, std::size_t /*room*/) {
+    return static_cast<std::size_t>(put_facts(begin, facts) - begin);
+  });
 }
 
 ReceiptFacts decode_facts(std::string_view bytes) {

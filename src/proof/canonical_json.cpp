@@ -219,6 +219,17 @@ void append_number(std::string& out, double number) {
 
 char* put_string(char* at, std::string_view text) {
   *at++ = '"';
+  // Nearly every text is plain.
+  unsigned other = 0;  // without a branch, so that the loop is vectorised
+  for (const char c : text) {
+    other |= static_cast<unsigned>(static_cast<unsigned char>(c) < 0x20) | static_cast<unsigned>(c == '"') |
+             static_cast<unsigned>(c == '\\');
+  }
+  if (other == 0) {
+    at = std::ranges::copy(text, at).out;
+    *at++ = '"';
+    return at;
+  }
   for (const char c : text) {
     if (static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\') {
       *at++ = c;
