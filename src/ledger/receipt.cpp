@@ -237,7 +237,7 @@ void put_nodes(Pen& pen, std::span<const NodePart> nodes) {
   pen.put("]");
 }
 
-void put_receipt(Pen& pen, const Receipt& receipt, std::string_view price_id) {
+void put_receipt(Pen& pen, const Receipt& receipt, std::string_view price) {
   const ReceiptFacts& facts = receipt.facts;
   const Evidence& evidence = facts.evidence;
   pen.put(R"({"account":)").string(facts.account);
@@ -259,8 +259,7 @@ void put_receipt(Pen& pen, const Receipt& receipt, std::string_view price_id) {
   } else {
     pen.put(R"(,"previous":"sha256:)").hex(receipt.previous).put(R"(","price":)");
   }
-  put_price(pen, evidence.price, price_id);
-  pen.put(R"(,"quote":)").tokens(evidence.most);
+  pen.put(price).put(R"(,"quote":)").tokens(evidence.most);
   pen.put(R"(,"request_sha256":")").hex(evidence.request);
   pen.put(R"(","response_sha256":")").hex(evidence.response);
   pen.put(evidence.stream ? R"(","stream":true,"type":"receipt","usage":)"
@@ -344,23 +343,24 @@ ReceiptFacts decode_facts(std::string_view bytes) {
   return facts;
 }
 
-void append_price(std::string& out, const Price& price, std::string_view id) {
+std::string price_json(const Price& price, std::string_view id) {
+  std::string out;
   append_by_pen(out, kMostBytesAside + proof::most_string_bytes(id), [&](Pen& pen) { put_price(pen, price, id); });
+  return out;
 }
 
 std::string price_id(const Price& price) {
-  std::string text;
-  append_price(text, price, {});
-  return "price_" + to_hex(bytes_of(sha256(text)).substr(0, kPriceIdBytes));
+  const auto digest = sha256(price_json(price, {}));
+  return "price_" + to_hex(bytes_of(digest).substr(0, kPriceIdBytes));
 }
 
-void append_receipt(std::string& out, const Receipt& receipt, std::string_view price_id) {
-  std::size_t most = kMostBytesAside;
-  for (const auto text : {receipt.facts.account, receipt.job_id, receipt.model, receipt.basis, price_id}) {
+void append_receipt(std::string& out, const Receipt& receipt, std::string_view price) {
+  std::size_t most = kMostBytesAside + price.size();
+  for (const auto text : {receipt.facts.account, receipt.job_id, receipt.model, receipt.basis}) {
     most += proof::most_string_bytes(text);
   }
   for (const NodePart& node : receipt.facts.nodes) most += kMostNodeBytesAside + proof::most_string_bytes(node.id);
-  append_by_pen(out, most, [&](Pen& pen) { put_receipt(pen, receipt, price_id); });
+  append_by_pen(out, most, [&](Pen& pen) { put_receipt(pen, receipt, price); });
 }
 
 }  // namespace turnpike::ledger
