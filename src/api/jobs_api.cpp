@@ -174,7 +174,7 @@ void JobsApi::add_routes(http::Router& router) {
   router.add(http::Verb::get, "/v1/jobs/{id}", reply([this](const http::Request& request) { return show(request); }));
 }
 
-// Made when they are asked for: each takes a tenth of a millisecond and more.
+// Made when they are asked for: each takes more than all else that is done for a job.
 json JobsApi::signatures(const Caller& caller, const JobView& job) const {
   json chain = no_signatures();
   const auto* account = ledger_.find(caller.account);

@@ -129,21 +129,22 @@ int verify_receipts(const std::string& file, const ReceiptTrust& trust, Output o
   const auto documents = receipts::read_documents(*text);
   if (!documents) return cannot(file + ": " + documents.error().message);
   const auto verdict = receipts::verify(*documents, *keys);
+  nlohmann::json found{{"receipts", verdict.receipts},
+                       {"links", verdict.links},
+                       {"roots", verdict.heads},
+                       {"proofs", verdict.proofs},
+                       {"faults", verdict.faults}};
   if (output == Output::table) {
     for (const auto& fault : verdict.faults) put(fault + "\n");
+    found["faults"] = verdict.faults.size();
   }
   print_one(output,
             {{"Receipts", "receipts"},
              {"Links of the chain", "links"},
              {"Roots", "roots"},
              {"Proofs that hold", "proofs"},
-             {"Faults", output == Output::table ? "count" : "faults"}},
-            {{"receipts", verdict.receipts},
-             {"links", verdict.links},
-             {"roots", verdict.heads},
-             {"proofs", verdict.proofs},
-             {"count", verdict.faults.size()},
-             {"faults", verdict.faults}});
+             {"Faults", "faults"}},
+            found);
   return verdict.faults.empty() ? 0 : 1;
 }
 

@@ -339,7 +339,7 @@ constexpr Row kTable[] = {
      .kind = Kind::choice,
      .fallback = R"("dialect")",
      .doc =
-         "Whether answers bear signatures of their hold and charge (`-tx-signature`, `-settlement-tx`), which cost 0.3 "
+         "Whether answers bear signatures of their hold and charge (`-tx-signature`, `-settlement-tx`), which cost 0.1 "
          "ms a request: `dialect`: where the key's dialect has them (decentral); `always`; `never`.",
      .choices = "dialect|always|never"},
     {.path = "receipts/unpaid_retention_secs",

@@ -29,20 +29,47 @@ std::string_view bytes_of(const Sha256& hash) {
 
 // ---- the facts as they are stored ----
 
-void put_number(std::string& out, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7U) out += static_cast<char>(value | 0x80U);
-  out += static_cast<char>(value);
+constexpr std::size_t kMostNumberBytes = 10;
+
+char* put_number(char* at, std::uint64_t value) {
+  for (; value >= 0x80; value >>= 7U) *at++ = static_cast<char>(value | 0x80U);
+  *at++ = static_cast<char>(value);
+  return at;
 }
-void put_money(std::string& out, Money amount) {
-  put_number(out, static_cast<std::uint64_t>(amount.nanousd()));
+char* put_bytes(char* at, std::string_view bytes) {
+  return std::ranges::copy(bytes, at).out;
 }
-void put_tokens(std::string& out, const TokenCounts& tokens) {
-  put_number(out, tokens.prompt);
-  put_number(out, tokens.completion);
+char* put_money(char* at, Money amount) {
+  return put_number(at, static_cast<std::uint64_t>(amount.nanousd()));
 }
-void put_text(std::string& out, std::string_view text) {
-  put_number(out, text.size());
-  out += text;
+char* put_tokens(char* at, const TokenCounts& tokens) {
+  return put_number(put_number(at, tokens.prompt), tokens.completion);
+}
+char* put_text(char* at, std::string_view text) {
+  return put_bytes(put_number(at, text.size()), text);
+}
+
+// Where there is room.
+char* put_facts(char* at, const ReceiptFacts& facts) {
+  const Evidence& evidence = facts.evidence;
+  *at++ = static_cast<char>(kFactsVersion);
+  at = put_bytes(at, bytes_of(evidence.request));
+  at = put_bytes(at, bytes_of(evidence.response));
+  *at++ = static_cast<char>(evidence.work);
+  *at++ = static_cast<char>(evidence.stream ? 1 : 0);
+  *at++ = static_cast<char>(evidence.ended);
+  at = put_money(at, evidence.price.prompt_per_million);
+  at = put_money(at, evidence.price.completion_per_million);
+  at = put_money(at, evidence.price.per_request);
+  at = put_number(at, evidence.price.included_output_tokens);
+  at = put_money(at, evidence.price.per_thousand_beyond);
+  at = put_tokens(at, evidence.most);
+  at = put_money(at, facts.held);
+  at = put_number(at, static_cast<std::uint64_t>(storage::micros(facts.held_at)));
+  at = put_text(at, facts.account);
+  at = put_number(at, facts.nodes.size());
+  for (const NodePart& node : facts.nodes) at = put_tokens(put_text(at, node.id), node.tokens);
+  return at;
 }
 
 class FactsReader {
@@ -95,89 +122,161 @@ class FactsReader {
 
 // ---- the receipt as JSON ----
 
-template <std::integral Number>
-void append_digits(std::string& out, Number number) {
-  std::array<char, 24> text{};
-  out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
+// Room for all of a receipt but its texts.
+constexpr std::size_t kMostBytesAside = 1'600;
+constexpr std::size_t kMostNodeBytesAside = 96;
+
+constexpr auto kHexPairs = [] {
+  std::array<std::array<char, 2>, 256> pairs{};
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {"0123456789abcdef"[i / 16], "0123456789abcdef"[i % 16]};
+  return pairs;
+}();
+
+void put_padded(char* at, unsigned value, std::size_t width) {
+  for (std::size_t place = width; place > 0; --place, value /= 10) at[place - 1] = static_cast<char>('0' + value % 10);
 }
 
-// A count as JSON is sure to keep it.
-void append_count(std::string& out, std::uint64_t count) {
-  append_digits(out, std::min(count, kMostExact));
-}
-
-// Dollars with 2 to 9 decimals, as Money::to_usdc() has them, in quotes.
-void append_usd(std::string& out, Money amount) {
-  const auto signed_amount = amount.nanousd();
-  const auto nanousd =
-      signed_amount < 0 ? ~static_cast<std::uint64_t>(signed_amount) + 1 : static_cast<std::uint64_t>(signed_amount);
-  out.append(signed_amount < 0 ? "\"-" : "\"");
-  append_digits(out, nanousd / kNanoPerDollar);
-  std::array<char, kNanoDigits + 1> decimals{'.'};
-  auto left = nanousd % kNanoPerDollar;
-  for (std::size_t at = kNanoDigits; at > 0; --at, left /= 10) decimals[at] = static_cast<char>('0' + left % 10);
-  std::size_t length = decimals.size();
-  while (length > 3 && decimals[length - 1] == '0') --length;
-  out.append(decimals.data(), length).append("\"");
-}
-
-void append_padded(std::string& out, unsigned value, std::size_t width) {
-  std::array<char, 4> digits{};
-  for (std::size_t at = width; at > 0; --at, value /= 10) digits[at - 1] = static_cast<char>('0' + value % 10);
-  out.append(digits.data(), width);
-}
-
-// As rfc3339() has it, in quotes.
-void append_time(std::string& out, WallTime at) {
+// A time as rfc3339() has it, in quotes. Receipts come many to a second, which is taken apart once.
+std::string_view time_text(WallTime at) {
   using namespace std::chrono;
-  const auto whole = floor<milliseconds>(at);
-  const auto day = floor<days>(whole);
-  const year_month_day date(day);
-  const hh_mm_ss time(whole - day);
-  out += '"';
-  append_padded(out, static_cast<unsigned>(static_cast<int>(date.year())), 4);
-  out += '-';
-  append_padded(out, static_cast<unsigned>(date.month()), 2);
-  out += '-';
-  append_padded(out, static_cast<unsigned>(date.day()), 2);
-  out += 'T';
-  append_padded(out, static_cast<unsigned>(time.hours().count()), 2);
-  out += ':';
-  append_padded(out, static_cast<unsigned>(time.minutes().count()), 2);
-  out += ':';
-  append_padded(out, static_cast<unsigned>(time.seconds().count()), 2);
-  out += '.';
-  append_padded(out, static_cast<unsigned>(time.subseconds().count()), 3);
-  out += "Z\"";
-}
-
-void append_hex(std::string& out, const Sha256& hash) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::array<char, 2 * sizeof(Sha256)> text{};
-  for (std::size_t i = 0; i < hash.size(); ++i) {
-    text[2 * i] = kDigits[hash[i] >> 4U];
-    text[2 * i + 1] = kDigits[hash[i] & 0xFU];
+  struct Last {
+    sys_seconds second{};
+    std::array<char, 26> text{};
+  };
+  thread_local Last last;
+  const auto second = floor<seconds>(at);
+  if (second != last.second || last.text.front() == 0) {
+    last.second = second;
+    const auto day = floor<days>(second);
+    const year_month_day date(day);
+    const hh_mm_ss time(second - day);
+    std::ranges::copy(std::string_view("\"0000-00-00T00:00:00.000Z\""), last.text.begin());
+    put_padded(&last.text[1], static_cast<unsigned>(static_cast<int>(date.year())), 4);
+    put_padded(&last.text[6], static_cast<unsigned>(date.month()), 2);
+    put_padded(&last.text[9], static_cast<unsigned>(date.day()), 2);
+    put_padded(&last.text[12], static_cast<unsigned>(time.hours().count()), 2);
+    put_padded(&last.text[15], static_cast<unsigned>(time.minutes().count()), 2);
+    put_padded(&last.text[18], static_cast<unsigned>(time.seconds().count()), 2);
   }
-  out.append(text.data(), text.size());
+  put_padded(&last.text[21], static_cast<unsigned>(floor<milliseconds>(at - second).count()), 3);
+  return {last.text.data(), last.text.size()};
 }
 
-void append_text(std::string& out, std::string_view text) {
-  proof::append_string(out, text);
+// Writes where there is room enough.
+class Pen {
+ public:
+  explicit Pen(char* at) : at_(at) {}
+  [[nodiscard]] char* at() const { return at_; }
+
+  Pen& put(std::string_view text) {
+    std::memcpy(at_, text.data(), text.size());
+    at_ += text.size();
+    return *this;
+  }
+  Pen& string(std::string_view text) {
+    at_ = proof::put_string(at_, text);
+    return *this;
+  }
+  template <std::integral Number>
+  Pen& digits(Number number) {
+    at_ = std::to_chars(at_, at_ + kMostDigits, number).ptr;
+    return *this;
+  }
+  // As JSON is sure to keep it.
+  Pen& count(std::uint64_t count) { return digits(std::min(count, kMostExact)); }
+  Pen& tokens(const TokenCounts& tokens) {
+    return put(R"({"completion_tokens":)")
+        .count(tokens.completion)
+        .put(R"(,"prompt_tokens":)")
+        .count(tokens.prompt)
+        .put("}");
+  }
+  Pen& time(WallTime at) { return put(time_text(at)); }
+  Pen& hex(const Sha256& hash) {
+    for (const auto byte : hash) {
+      std::memcpy(at_, kHexPairs[byte].data(), 2);
+      at_ += 2;
+    }
+    return *this;
+  }
+  // Dollars with 2 to 9 decimals, as Money::to_usdc() has them, in quotes.
+  Pen& usd(Money amount) {
+    const auto signed_amount = amount.nanousd();
+    const auto nanousd =
+        signed_amount < 0 ? ~static_cast<std::uint64_t>(signed_amount) + 1 : static_cast<std::uint64_t>(signed_amount);
+    if (nanousd == 0) return put("\"0.00\"");
+    put(signed_amount < 0 ? "\"-" : "\"").digits(nanousd / kNanoPerDollar).put(".");
+    put_padded(at_, static_cast<unsigned>(nanousd % kNanoPerDollar), kNanoDigits);
+    std::size_t length = kNanoDigits;
+    while (length > 2 && at_[length - 1] == '0') --length;
+    at_ += length;
+    return put("\"");
+  }
+
+ private:
+  static constexpr std::size_t kMostDigits = 20;
+  char* at_;
+};
+
+void put_price(Pen& pen, const Price& price, std::string_view id) {
+  pen.put(R"({"completion_per_million_usd":)").usd(price.completion_per_million);
+  if (!id.empty()) pen.put(R"(,"id":)").string(id);
+  pen.put(R"(,"included_output_tokens":)").count(price.included_output_tokens);
+  pen.put(R"(,"per_request_usd":)").usd(price.per_request);
+  pen.put(R"(,"per_thousand_beyond_usd":)").usd(price.per_thousand_beyond);
+  pen.put(R"(,"prompt_per_million_usd":)").usd(price.prompt_per_million).put("}");
 }
 
-void append_nodes(std::string& out, std::span<const NodePart> nodes) {
-  out += '[';
+void put_nodes(Pen& pen, std::span<const NodePart> nodes) {
+  pen.put("[");
   for (const NodePart& node : nodes) {
-    if (&node != &nodes.front()) out += ',';
-    out += R"({"completion_tokens":)";
-    append_count(out, node.tokens.completion);
-    out += R"(,"id":)";
-    append_text(out, node.id);
-    out += R"(,"prompt_tokens":)";
-    append_count(out, node.tokens.prompt);
-    out += '}';
+    pen.put(&node == &nodes.front() ? R"({"completion_tokens":)" : R"(,{"completion_tokens":)");
+    pen.count(node.tokens.completion).put(R"(,"id":)").string(node.id);
+    pen.put(R"(,"prompt_tokens":)").count(node.tokens.prompt).put("}");
   }
-  out += ']';
+  pen.put("]");
+}
+
+void put_receipt(Pen& pen, const Receipt& receipt, std::string_view price) {
+  const ReceiptFacts& facts = receipt.facts;
+  const Evidence& evidence = facts.evidence;
+  pen.put(R"({"account":)").string(facts.account);
+  pen.put(R"(,"amounts":{"charged_usdc":)").usd(receipt.charged);
+  pen.put(R"(,"held_usdc":)").usd(facts.held);
+  pen.put(R"(,"released_usdc":)").usd(facts.held - receipt.charged);
+  pen.put(R"(},"basis":)").string(receipt.basis);
+  pen.put(R"(,"captured_at":)").time(receipt.captured_at);
+  pen.put(R"(,"ended":")").put(to_string(evidence.ended));
+  pen.put(R"(","entry":"txn_)").digits(receipt.entry_id);
+  pen.put(R"(","held_at":)").time(facts.held_at);
+  pen.put(R"(,"index":)").digits(receipt.index);
+  pen.put(R"(,"job_id":)").string(receipt.job_id);
+  pen.put(R"(,"model":)").string(receipt.model);
+  pen.put(R"(,"nodes":)");
+  put_nodes(pen, facts.nodes);
+  if (receipt.previous == Sha256()) {
+    pen.put(R"(,"previous":null,"price":)");
+  } else {
+    pen.put(R"(,"previous":"sha256:)").hex(receipt.previous).put(R"(","price":)");
+  }
+  pen.put(price).put(R"(,"quote":)").tokens(evidence.most);
+  pen.put(R"(,"request_sha256":")").hex(evidence.request);
+  pen.put(R"(","response_sha256":")").hex(evidence.response);
+  pen.put(evidence.stream ? R"(","stream":true,"type":"receipt","usage":)"
+                          : R"(","stream":false,"type":"receipt","usage":)");
+  pen.tokens(receipt.tokens);
+  pen.put(R"(,"version":1,"work":")").put(to_string(evidence.work)).put("\"}");
+}
+
+// Appends what `write` writes with a pen, for which `most` bytes are room enough.
+template <class Write>
+void append_by_pen(std::string& out, std::size_t most, Write write) {
+  const auto before = out.size();
+  out.resize_and_overwrite(before + most, [&](char* bytes, std::size_t /*room*/) {
+    Pen pen(bytes + before);
+    write(pen);
+    return static_cast<std::size_t>(pen.at() - bytes);
+  });
 }
 
 }  // namespace
@@ -207,28 +306,11 @@ std::string_view to_string(Ended ended) {
 }
 
 void encode_facts(std::string& bytes, const ReceiptFacts& facts) {
-  const Evidence& evidence = facts.evidence;
-  bytes.clear();
-  bytes.reserve(192);
-  bytes += static_cast<char>(kFactsVersion);
-  bytes.append(bytes_of(evidence.request)).append(bytes_of(evidence.response));
-  bytes += static_cast<char>(evidence.work);
-  bytes += static_cast<char>(evidence.stream ? 1 : 0);
-  bytes += static_cast<char>(evidence.ended);
-  put_money(bytes, evidence.price.prompt_per_million);
-  put_money(bytes, evidence.price.completion_per_million);
-  put_money(bytes, evidence.price.per_request);
-  put_number(bytes, evidence.price.included_output_tokens);
-  put_money(bytes, evidence.price.per_thousand_beyond);
-  put_tokens(bytes, evidence.most);
-  put_money(bytes, facts.held);
-  put_number(bytes, static_cast<std::uint64_t>(storage::micros(facts.held_at)));
-  put_text(bytes, facts.account);
-  put_number(bytes, facts.nodes.size());
-  for (const NodePart& node : facts.nodes) {
-    put_text(bytes, node.id);
-    put_tokens(bytes, node.tokens);
-  }
+  std::size_t most = 2 * sizeof(Sha256) + 12 * kMostNumberBytes + facts.account.size();
+  for (const NodePart& node : facts.nodes) most += node.id.size() + 3 * kMostNumberBytes;
+  bytes.resize_and_overwrite(most, [&](char* begin, std::size_t /*room*/) {
+    return static_cast<std::size_t>(put_facts(begin, facts) - begin);
+  });
 }
 
 ReceiptFacts decode_facts(std::string_view bytes) {
@@ -261,84 +343,24 @@ ReceiptFacts decode_facts(std::string_view bytes) {
   return facts;
 }
 
-void append_price(std::string& out, const Price& price, std::string_view id) {
-  out += R"({"completion_per_million_usd":)";
-  append_usd(out, price.completion_per_million);
-  if (!id.empty()) {
-    out += R"(,"id":)";
-    append_text(out, id);
-  }
-  out += R"(,"included_output_tokens":)";
-  append_count(out, price.included_output_tokens);
-  out += R"(,"per_request_usd":)";
-  append_usd(out, price.per_request);
-  out += R"(,"per_thousand_beyond_usd":)";
-  append_usd(out, price.per_thousand_beyond);
-  out += R"(,"prompt_per_million_usd":)";
-  append_usd(out, price.prompt_per_million);
-  out += '}';
+std::string price_json(const Price& price, std::string_view id) {
+  std::string out;
+  append_by_pen(out, kMostBytesAside + proof::most_string_bytes(id), [&](Pen& pen) { put_price(pen, price, id); });
+  return out;
 }
 
 std::string price_id(const Price& price) {
-  std::string text;
-  append_price(text, price, {});
-  return "price_" + to_hex(bytes_of(sha256(text)).substr(0, kPriceIdBytes));
+  const auto digest = sha256(price_json(price, {}));
+  return "price_" + to_hex(bytes_of(digest).substr(0, kPriceIdBytes));
 }
 
-void append_receipt(std::string& out, const Receipt& receipt, std::string_view price_id) {
-  const ReceiptFacts& facts = receipt.facts;
-  const Evidence& evidence = facts.evidence;
-  const auto tokens = [&out](const TokenCounts& counts) {
-    out += R"({"completion_tokens":)";
-    append_count(out, counts.completion);
-    out += R"(,"prompt_tokens":)";
-    append_count(out, counts.prompt);
-    out += '}';
-  };
-  out += R"({"account":)";
-  append_text(out, facts.account);
-  out += R"(,"amounts":{"charged_usdc":)";
-  append_usd(out, receipt.charged);
-  out += R"(,"held_usdc":)";
-  append_usd(out, facts.held);
-  out += R"(,"released_usdc":)";
-  append_usd(out, facts.held - receipt.charged);
-  out += R"(},"basis":)";
-  append_text(out, receipt.basis);
-  out += R"(,"captured_at":)";
-  append_time(out, receipt.captured_at);
-  out.append(R"(,"ended":")").append(to_string(evidence.ended)).append(R"(","entry":"txn_)");
-  append_digits(out, receipt.entry_id);
-  out += R"(","held_at":)";
-  append_time(out, facts.held_at);
-  out += R"(,"index":)";
-  append_digits(out, receipt.index);
-  out += R"(,"job_id":)";
-  append_text(out, receipt.job_id);
-  out += R"(,"model":)";
-  append_text(out, receipt.model);
-  out += R"(,"nodes":)";
-  append_nodes(out, facts.nodes);
-  out += R"(,"previous":)";
-  if (receipt.previous == Sha256()) {
-    out += "null";
-  } else {
-    out += R"("sha256:)";
-    append_hex(out, receipt.previous);
-    out += '"';
+void append_receipt(std::string& out, const Receipt& receipt, std::string_view price) {
+  std::size_t most = kMostBytesAside + price.size();
+  for (const auto text : {receipt.facts.account, receipt.job_id, receipt.model, receipt.basis}) {
+    most += proof::most_string_bytes(text);
   }
-  out += R"(,"price":)";
-  append_price(out, evidence.price, price_id);
-  out += R"(,"quote":)";
-  tokens(evidence.most);
-  out += R"(,"request_sha256":")";
-  append_hex(out, evidence.request);
-  out += R"(","response_sha256":")";
-  append_hex(out, evidence.response);
-  out.append(evidence.stream ? R"(","stream":true,"type":"receipt","usage":)"
-                             : R"(","stream":false,"type":"receipt","usage":)");
-  tokens(receipt.tokens);
-  out.append(R"(,"version":1,"work":")").append(to_string(evidence.work)).append("\"}");
+  for (const NodePart& node : receipt.facts.nodes) most += kMostNodeBytesAside + proof::most_string_bytes(node.id);
+  append_by_pen(out, most, [&](Pen& pen) { put_receipt(pen, receipt, price); });
 }
 
 }  // namespace turnpike::ledger

@@ -168,7 +168,7 @@ StoredReceipt stored_receipt(Connection& connection, const Statement& row) {
                   .tokens = found.charge.tokens,
                   .captured_at = found.charge.created_at,
                   .facts = facts},
-                 price_id(facts.evidence.price));
+                 price_json(facts.evidence.price, price_id(facts.evidence.price)));
   return found;
 }
 
@@ -186,12 +186,12 @@ Sha256 ReceiptTail::next(Connection& connection, const NewEntry& charge) {
   if (size_ != charge.receipt_index) load(connection);
   if (size_ != charge.receipt_index) raise_gap();
   const Receipt receipt = receipt_of(charge, last_);
-  if (price_id_.empty() || price_ != receipt.facts.evidence.price) {
+  if (price_json_.empty() || price_ != receipt.facts.evidence.price) {
     price_ = receipt.facts.evidence.price;
-    price_id_ = price_id(price_);
+    price_json_ = price_json(price_, price_id(price_));
   }
   text_.clear();
-  append_receipt(text_, receipt, price_id_);
+  append_receipt(text_, receipt, price_json_);
   return proof::leaf_hash(text_);
 }
 

@@ -28,7 +28,7 @@ class ReceiptTail {
   std::vector<Sha256> tile_;  // the hashes since the last whole tile
   std::string text_;          // its memory is used again
   Price price_;               // the last receipt's …
-  std::string price_id_;      // … and its name; empty: none yet
+  std::string price_json_;    // … as it stands there; empty: none yet
 };
 
 // From a column. Throws storage::StorageError when it is none.

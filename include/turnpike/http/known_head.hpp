@@ -1,5 +1,5 @@
 // A head that came before. Who talks over a kept connection sends the same head again but for its Content-Length: equal
-// bytes are parsed once (docs/decisions/0018-known-heads.md).
+// bytes are parsed once (docs/decisions/0019-known-heads.md).
 #pragma once
 
 #include <cstddef>

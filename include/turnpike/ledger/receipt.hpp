@@ -67,13 +67,12 @@ struct Receipt {
   ReceiptFacts facts = {};
 };
 
-// What names a price: "price_" and 16 hex digits of the SHA-256 of append_price() without an id.
+// A price as RFC 8785 writes it; `id` is a member where it is not empty.
+[[nodiscard]] std::string price_json(const Price& price, std::string_view id);
+// What names a price: "price_" and 16 hex digits of the SHA-256 of price_json() without an id.
 [[nodiscard]] std::string price_id(const Price& price);
 
-// Appends it as RFC 8785 writes it. `price_id`: of its evidence's price.
-void append_receipt(std::string& out, const Receipt& receipt, std::string_view price_id);
-
-// Appends a price as RFC 8785 writes it; `id` is a member where it is not empty.
-void append_price(std::string& out, const Price& price, std::string_view id);
+// Appends a receipt as RFC 8785 writes it. `price`: price_json() of its evidence's, with its id.
+void append_receipt(std::string& out, const Receipt& receipt, std::string_view price);
 
 }  // namespace turnpike::ledger

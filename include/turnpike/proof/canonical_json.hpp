@@ -1,6 +1,7 @@
 // JSON in its one canonical form (RFC 8785), so that a signature over a document is a signature over its bytes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <nlohmann/json_fwd.hpp>
@@ -25,5 +26,10 @@ void append_number(std::string& out, std::int64_t number);
 
 // A string with its quotes; `text` must be UTF-8.
 void append_string(std::string& out, std::string_view text);
+// The same where there is room for most_string_bytes(); where it ends.
+char* put_string(char* at, std::string_view text);
+[[nodiscard]] constexpr std::size_t most_string_bytes(std::string_view text) {
+  return 6 * text.size() + 2;
+}
 
 }  // namespace turnpike::proof

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "inference_fixture.hpp"
+#include "turnpike/base/encoding.hpp"
 #include "turnpike/dialect/error_body.hpp"
+#include "turnpike/ledger/receipt_log.hpp"
 
 namespace turnpike::inference {
 namespace {
@@ -472,6 +474,100 @@ TEST_F(Stream, an_end_without_a_reason_is_the_nodes_fault) {
   script_stream();
   stream();
   EXPECT_EQ(client.fault, Fault::node_error);
+}
+
+// ---- what a receipt says of it ----
+
+class Explained : public SettleTest {
+ protected:
+  static std::string hex(std::string_view bytes) {
+    const auto digest = sha256(bytes);
+    return to_hex({static_cast<const char*>(static_cast<const void*>(digest.data())), digest.size()});
+  }
+  // The newest charge's.
+  json receipt() {
+    ledger::ReceiptLog log(*database);
+    return json::parse(loop.run(log.find(account, newest().job_id)).value().json);
+  }
+  std::optional<ledger::EndedJob> only_unpaid() {
+    const auto page = loop.run(ledger->unpaid_jobs(account, {}, 10, {})).value();
+    EXPECT_LE(page.jobs.size(), 1U);
+    return page.jobs.empty() ? std::nullopt : std::optional(page.jobs[0]);
+  }
+};
+
+TEST_F(Explained, a_whole_answer_by_the_bytes_of_request_and_answer_and_by_what_was_held) {
+  script.answer = answer_with(R"({"prompt_tokens":12,"completion_tokens":8})");
+  const auto delivered = whole();
+  const auto said = receipt();
+  EXPECT_EQ(said["request_sha256"], hex(kBody));
+  EXPECT_EQ(said["response_sha256"], hex(delivered->body));
+  EXPECT_EQ(said["ended"], "complete");
+  EXPECT_EQ(said["stream"], false);
+  EXPECT_EQ(said["work"], "chat");
+  EXPECT_EQ(said["quote"], (json{{"prompt_tokens", kBody.size() + 64}, {"completion_tokens", 100}}));
+  EXPECT_EQ(said["price"]["id"], ledger::price_id(test::kPrice));
+  EXPECT_EQ(said["nodes"][0]["prompt_tokens"], 12);
+  EXPECT_EQ(said["nodes"][0]["completion_tokens"], 8);
+}
+
+TEST_F(Explained, a_stream_by_all_that_its_client_was_given_the_end_among_it) {
+  for (const auto durability : {storage::Durability::process, storage::Durability::power}) {
+    open(durability);
+    for (const auto body : {kStream, kStreamWithUsage}) {
+      script_complete_stream(12, 2);
+      script.end.events = "data: {3}\n\n";
+      client.body.clear();
+      stream(body);
+      ASSERT_TRUE(client.body.ends_with("data: [DONE]\n\n")) << client.body;
+      const auto said = receipt();
+      EXPECT_EQ(said["response_sha256"], hex(client.body)) << client.body;
+      EXPECT_EQ(said["request_sha256"], hex(body));
+      EXPECT_EQ(said["stream"], true);
+      EXPECT_EQ(said["ended"], "complete");
+    }
+  }
+}
+
+TEST_F(Explained, a_stream_that_broke_by_its_error_event_too) {
+  for (const auto durability : {storage::Durability::process, storage::Durability::power}) {
+    open(durability);
+    script_stream();
+    client.body.clear();
+    stream();
+    ASSERT_NE(client.body.find("\"error\""), std::string::npos) << client.body;
+    EXPECT_EQ(receipt()["response_sha256"], hex(client.body));
+    EXPECT_EQ(receipt()["ended"], "broken");
+    EXPECT_EQ(receipt()["basis"], "relayed");
+  }
+}
+
+TEST_F(Explained, a_stream_whose_client_left_by_what_was_handed_to_it) {
+  script_stream();
+  client.writes_until_it_leaves = 2;
+  stream();
+  EXPECT_EQ(receipt()["response_sha256"], hex(client.body));
+  EXPECT_EQ(receipt()["ended"], "client_left");
+}
+
+TEST_F(Explained, an_inference_that_cost_nothing_as_a_job_by_its_error) {
+  script.answer = fail(Fault::node_timeout, "too late");
+  EXPECT_FALSE(whole());
+  const auto job = only_unpaid();
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->code, "node_timeout");
+  EXPECT_EQ(job->charge.model, "m-1");
+  expect_nothing_charged();
+}
+
+TEST_F(Explained, a_stream_that_its_client_left_before_it_got_anything_as_a_job_without_an_error) {
+  script.events = {};
+  script.end.client_left = true;
+  stream();
+  const auto job = only_unpaid();
+  ASSERT_TRUE(job);
+  EXPECT_EQ(job->code, "");
+  expect_nothing_charged();
 }
 
 }  // namespace

@@ -354,7 +354,7 @@ TEST(Receipt, is_written_as_the_general_writer_of_rfc_8785_writes_it) {
     for (std::size_t n = random() % 4; n > 0; --n)
       receipt.facts.nodes.push_back({.id = texts[random() % 5], .tokens = tokens()});
     std::string text;
-    append_receipt(text, receipt, price_id(receipt.facts.evidence.price));
+    append_receipt(text, receipt, price_json(receipt.facts.evidence.price, price_id(receipt.facts.evidence.price)));
     const auto read = proof::parse_strictly(text);
     ASSERT_TRUE(read) << text;
     EXPECT_EQ(text, proof::canonical_json(*read).value_or("none"));
