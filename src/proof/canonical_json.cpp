@@ -67,7 +67,7 @@ bool is_utf8(const std::string& text) {
 // says the same.
 template <std::integral Whole>
 void append_whole(std::string& out, Whole number) {
-  if (std::in_range<std::int64_t>(number) && std::abs(static_cast<std::int64_t>(number)) <= kMostExact) {
+  if (std::cmp_less_equal(-kMostExact, number) && std::cmp_less_equal(number, kMostExact)) {
     append_number(out, static_cast<std::int64_t>(number));
     return;
   }

@@ -94,6 +94,20 @@ TEST(CanonicalJson, is_the_same_however_a_document_was_laid_out) {
   EXPECT_EQ(canonical(R"("\u007f\u001f\b\f\n\r\t\u2028")"), "\"\x7f\\u001f\\b\\f\\n\\r\\t\xe2\x80\xa8\"");
 }
 
+TEST(CanonicalJson, escapes_what_must_be_wherever_it_stands_and_nothing_else) {
+  for (std::size_t size = 1; size <= 18; ++size) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int code = 0; code < 0x80; ++code) {
+        std::string text(size, 'a');
+        text[at] = static_cast<char>(code);
+        std::string written;
+        append_string(written, text);
+        ASSERT_EQ(written, json(text).dump()) << code << " at " << at;
+      }
+    }
+  }
+}
+
 TEST(CanonicalJson, of_a_number_reads_back_as_the_same_number) {
   std::mt19937_64 random(8785);
   for (int i = 0; i < 200'000; ++i) {
