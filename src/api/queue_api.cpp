@@ -60,6 +60,7 @@ Result<jobs::Enqueue> QueueApi::wanted(const http::Request& request, const Calle
                                    .pool = std::string(job.request.pool),
                                    .model = job.model->id,
                                    .body = std::string(request.body),
+                                   .most = job.most,
                                    .price = job.price,
                                    .held = job.hold.amount()}};
   const auto key = request.fields.find(kKeyField);

@@ -213,6 +213,7 @@ Result<std::unique_ptr<Job>> Inference::resume(const InferenceRequest& request, 
   Job& job = **made;
   job.id = held.id;
   job.price = held.price;
+  job.most = held.most;  // whatever a reload has made of the defaults
   job.hold = std::move(held.hold);
   admit(job, admission);
   return made;
@@ -284,10 +285,6 @@ Result<Inference::Charged> Inference::charge(Job& job, Settled settled, const re
 
 // `error`: what the client is told; null: it left.
 void Inference::end_unpaid(Job& job, const Error* error) {
-  if (!job.request.remember_unpaid) {
-    ledger_.release(std::move(job.hold), error == nullptr ? "client left" : "no answer");
-    return;
-  }
   ledger::Unpaid why;
   if (error != nullptr) {
     why.code = dialect::kind_of(job.request.dialect, error->fault).code;

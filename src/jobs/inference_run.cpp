@@ -36,7 +36,7 @@ awaitable<Outcome> run(const InferenceParts& parts, const Request& request, ledg
                                            .client_gone = std::move(stop)};
   const auto tier = parts.tier_of(request.account, request.tier);
   auto admission = parts.limiter.admit_queued(request.account, tier, parts.clock.now());
-  inference::Held held{.id = request.id, .price = request.price, .hold = std::move(hold)};
+  inference::Held held{.id = request.id, .price = request.price, .most = request.most, .hold = std::move(hold)};
   auto job = parts.inference.resume(wanted, held, admission);
   if (!job) {
     hold = std::move(held.hold);

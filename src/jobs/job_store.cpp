@@ -76,6 +76,8 @@ Claimed claimed_of(const Statement& row) {
                       .pool = std::string(row.text(6)),
                       .model = std::string(row.text(7)),
                       .body = std::string(row.text(16)),
+                      .most = {.prompt = static_cast<std::uint64_t>(row.integer(17)),
+                               .completion = static_cast<std::uint64_t>(row.integer(18))},
                       .price = {.prompt_per_million = Money::nanousd(row.integer(8)),
                                 .completion_per_million = Money::nanousd(row.integer(9)),
                                 .per_request = Money::nanousd(row.integer(10)),
@@ -116,10 +118,10 @@ void AddJob::run(Connection& connection) {
   }
   auto insert = connection.prepare(
       "INSERT INTO queue_jobs (public_id, account_id, next_try_at, held_nanousd, request_bytes, created_at, "
-      "updated_at, "
-      "dialect, tier, pool, kind, model, prompt_per_million_nanousd, completion_per_million_nanousd, "
-      "per_request_nanousd, included_output_tokens, per_thousand_beyond_nanousd, idempotency_key, request_digest, "
-      "request) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id");
+      "updated_at, dialect, tier, pool, kind, model, most_prompt_tokens, most_completion_tokens, "
+      "prompt_per_million_nanousd, completion_per_million_nanousd, per_request_nanousd, included_output_tokens, "
+      "per_thousand_beyond_nanousd, idempotency_key, request_digest, request) "
+      "VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) RETURNING id");
   insert.bind(std::string_view(request.id))
       .bind(request.account)
       .bind(micros(now))
@@ -131,7 +133,9 @@ void AddJob::run(Connection& connection) {
       .bind(std::string_view(request.tier))
       .bind(std::string_view(request.pool))
       .bind(static_cast<std::int64_t>(request.kind))
-      .bind(std::string_view(request.model));
+      .bind(std::string_view(request.model))
+      .bind(static_cast<std::int64_t>(request.most.prompt))
+      .bind(static_cast<std::int64_t>(request.most.completion));
   bind_price(insert, request.price);
   insert.bind_text_or_null(wanted.idempotency_key).bind_blob(wanted.digest).bind_blob(request.body);
   insert.step();
@@ -147,7 +151,7 @@ void ClaimJob::run(Connection& connection) {
     auto query = connection.prepare(
         "SELECT id, public_id, account_id, kind, dialect, tier, pool, model, prompt_per_million_nanousd, "
         "completion_per_million_nanousd, per_request_nanousd, included_output_tokens, per_thousand_beyond_nanousd, "
-        "held_nanousd, tries, created_at, request FROM queue_jobs "
+        "held_nanousd, tries, created_at, request, most_prompt_tokens, most_completion_tokens FROM queue_jobs "
         "WHERE account_id = ? AND state = 'queued' AND next_try_at <= ? ORDER BY next_try_at, id LIMIT 1");
     if (query.bind(account).bind(micros(now)).step()) claimed = claimed_of(query);
   }

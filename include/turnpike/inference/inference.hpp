@@ -36,7 +36,6 @@ struct InferenceRequest {
   std::string_view pool = scheduler::kDefaultPool;
   std::string_view request_id;
   std::stop_token client_gone;
-  bool remember_unpaid = true;  // a job that ends without a charge is one all the same; false: its caller sees to that
 };
 
 // An inference that is paid for, as far as its upper bound goes, and not yet run. Destroying it gives the credits back.
@@ -60,6 +59,7 @@ struct Job {
 struct Held {
   std::string id;
   ledger::Price price;
+  ledger::TokenCounts most;  // that the hold pays for
   ledger::Hold hold;
 };
 

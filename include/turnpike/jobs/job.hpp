@@ -36,8 +36,9 @@ struct Request {
   std::string pool;
   std::string model;
   std::string body;
-  ledger::Price price;  // as it was held
-  ledger::Money held;   // set aside until the job is over
+  ledger::TokenCounts most = {};  // that it was held for
+  ledger::Price price;            // as it was then
+  ledger::Money held;             // set aside until the job is over
 };
 
 // What went wrong, as far as it is kept: a code that the dialect renders, and a sentence.

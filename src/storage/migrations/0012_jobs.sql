@@ -18,7 +18,9 @@ CREATE TABLE queue_jobs (
   pool TEXT NOT NULL,
   kind INTEGER NOT NULL,
   model TEXT NOT NULL,
-  -- The price at which it was held.
+  -- The most tokens that it was held for, and the price.
+  most_prompt_tokens INTEGER NOT NULL,
+  most_completion_tokens INTEGER NOT NULL,
   prompt_per_million_nanousd INTEGER NOT NULL,
   completion_per_million_nanousd INTEGER NOT NULL,
   per_request_nanousd INTEGER NOT NULL,

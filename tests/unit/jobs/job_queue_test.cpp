@@ -148,6 +148,7 @@ class JobQueueTest : public testing::Test {
                                .pool = "bus",
                                .model = "m-1",
                                .body = body,
+                               .most = {},
                                .price = {},
                                .held = Money::nanousd(kHeld)},
                    .idempotency_key = std::move(key),
