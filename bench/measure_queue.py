@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures the job queue: how many jobs a second it takes, and what a hundred thousand of them cost at a start and in memory.
 
-Python standard library and wrk; everything listens on 127.0.0.1. bench/queue.py --build DIR
+Python standard library and wrk; everything listens on 127.0.0.1. bench/measure_queue.py --build DIR
 """
 import argparse
 import json
