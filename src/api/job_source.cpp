@@ -101,6 +101,10 @@ std::optional<JobStatus> parse_job_status(std::string_view text) {
   return static_cast<JobStatus>(found - kStatuses.begin());
 }
 
+awaitable<Result<std::optional<JobView>>> JobSource::find(ledger::AccountId /*account*/, std::string /*id*/) {
+  co_return std::nullopt;
+}
+
 awaitable<Result<std::optional<JobView>>> RunningJobs::find(ledger::AccountId account, std::string id) {
   for (const auto& job : ledger_.running_jobs(account)) {
     if (job.job_id == id) co_return view_of(job);
@@ -138,10 +142,6 @@ awaitable<Result<JobViews>> PaidJobs::list(ledger::AccountId account, JobQuery q
   co_return views_of(co_await ledger_.paid_jobs(account, filter_of(query), limit, before));
 }
 
-awaitable<Result<std::optional<JobView>>> UnpaidJobs::find(ledger::AccountId /*account*/, std::string /*id*/) {
-  co_return std::nullopt;
-}
-
 awaitable<Result<JobViews>> UnpaidJobs::list(ledger::AccountId account, JobQuery query, int limit,
                                              std::optional<std::int64_t> before) {
   auto filter = filter_of(query);
@@ -169,10 +169,6 @@ awaitable<Result<JobViews>> QueuedJobs::list(ledger::AccountId account, JobQuery
                                            .before = query.before,
                                            .before_row = before,
                                            .limit = static_cast<std::size_t>(limit)}));
-}
-
-awaitable<Result<std::optional<JobView>>> GivenUpJobs::find(ledger::AccountId /*account*/, std::string /*id*/) {
-  co_return std::nullopt;
 }
 
 awaitable<Result<JobViews>> GivenUpJobs::list(ledger::AccountId account, JobQuery query, int limit,

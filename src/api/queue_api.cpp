@@ -119,27 +119,27 @@ awaitable<void> QueueApi::answer(http::Exchange& exchange, Caller caller, std::u
 awaitable<void> QueueApi::send(http::Exchange& exchange, Caller caller, jobs::Job job, bool complete,
                                std::string head) {
   PricedJob priced{.id = job.id, .model = job.model, .held = job.held, .held_at = job.created_at};
-  std::string body = job.result;
-  std::string settled;
+  std::optional<inference::Settled> settled;
+  std::string body = std::move(job.result);
   if (complete) {
     const auto ended = co_await ledger_.ended_job(caller.account, job.id);
     if (ended && *ended) {
       priced.held = (*ended)->held;
       const auto& charge = (*ended)->charge;
-      CreditLines(signing_, caller, priced)
-          .append_settled(settled, {.charged = -charge.amount,
-                                    .balance = ledger_.balance(caller.account),
-                                    .basis = {},
-                                    .tokens = charge.tokens,
-                                    .at = charge.created_at});
+      settled = {.charged = -charge.amount,
+                 .balance = ledger_.balance(caller.account),
+                 .basis = {},
+                 .tokens = charge.tokens,
+                 .at = charge.created_at};
     }
   } else {
     const std::string poll = "/v1/results/" + job.id;
     body = json{{"id", job.id}, {"status", jobs::to_string(job.state)}, {"poll", poll}}.dump();
     head.append("Location: ").append(poll).append("\r\n");
   }
-  CreditLines(signing_, caller, priced).append_head(head);
-  head.append(settled);
+  const CreditLines lines(signing_, caller, priced);
+  lines.append_head(head);
+  if (settled) lines.append_settled(head, *settled);
   const std::array<std::string_view, 1> pieces{body};
   co_await exchange.send(complete ? 200 : 202, "application/json", head, pieces);
 }

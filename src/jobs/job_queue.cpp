@@ -87,12 +87,16 @@ struct JobQueue::Inner {
   awaitable<Result<void>> written(std::shared_ptr<Operation> operation, storage::Queueing queueing);
   template <class Question>
   awaitable<Result<void>> answered(std::shared_ptr<Question> question);
+  template <class Question>
+  awaitable<Result<Page>> page_of(std::shared_ptr<Question> question);
+  awaitable<Result<Job>> read(std::optional<ledger::AccountId> account, std::string id);
 
   awaitable<void> work();
   awaitable<void> start_next(ledger::AccountId account);
   awaitable<void> run(std::int64_t row);
   awaitable<Outcome> attempt(Running& running, ledger::Hold& hold);
-  awaitable<Result<std::shared_ptr<storage::Operation>>> keep(Running& running, std::string body, std::string node_id);
+  awaitable<Result<std::shared_ptr<storage::Operation>>> keep(Running& running, std::string_view body,
+                                                              std::string_view node_id);
   void settle(Running& running, const Outcome& outcome, ledger::Hold hold);
   void put_back(Running& running, const Outcome& outcome, ledger::Hold hold);
   void give_up(Running& running, const Error& error, std::size_t tries, ledger::Hold hold);
@@ -165,6 +169,20 @@ awaitable<Result<void>> JobQueue::Inner::answered(std::shared_ptr<Question> ques
   co_return co_await storage::finished(question);
 }
 
+template <class Question>
+awaitable<Result<Page>> JobQueue::Inner::page_of(std::shared_ptr<Question> question) {
+  if (auto read = co_await answered(question); !read) co_return std::unexpected(std::move(read).error());
+  co_return std::move(question->page);
+}
+
+// One of the account's; none: anybody's.
+awaitable<Result<Job>> JobQueue::Inner::read(std::optional<ledger::AccountId> account, std::string id) {
+  const auto question = std::make_shared<ReadJob>(account, std::move(id));
+  if (auto read = co_await answered(question); !read) co_return std::unexpected(std::move(read).error());
+  if (!question->job) co_return std::unexpected(no_such_job());
+  co_return *std::move(question->job);
+}
+
 // ---- running ----
 
 awaitable<void> JobQueue::Inner::work() {
@@ -216,7 +234,7 @@ awaitable<void> JobQueue::Inner::run(std::int64_t row) {
 
 awaitable<Outcome> JobQueue::Inner::attempt(Running& job, ledger::Hold& hold) {
   const Keep before_charge = [this, &job](std::string_view body, std::string_view node_id) {
-    return keep(job, std::string(body), std::string(node_id));
+    return keep(job, body, node_id);
   };
   try {
     co_return co_await parts.run(job.claimed.request, hold, before_charge, job.stop.get_token());
@@ -226,8 +244,9 @@ awaitable<Outcome> JobQueue::Inner::attempt(Running& job, ledger::Hold& hold) {
   co_return Outcome{.error = Error{.fault = Fault::internal_error, .message = "The gateway failed."}};
 }
 
-awaitable<Result<std::shared_ptr<storage::Operation>>> JobQueue::Inner::keep(Running& job, std::string body,
-                                                                             std::string node_id) {
+// `body` and `node_id` last until this is over.
+awaitable<Result<std::shared_ptr<storage::Operation>>> JobQueue::Inner::keep(Running& job, std::string_view body,
+                                                                             std::string_view node_id) {
   const auto stopped = [&] { return job.cancelled || job.stop.stop_requested(); };
   if (stopped()) co_return fail(Fault::conflict, "The job was stopped.");
   const auto kept = std::make_shared<KeepResult>(job.claimed.row, body, node_id);
@@ -455,10 +474,7 @@ awaitable<Result<Enqueued>> JobQueue::enqueue(Enqueue wanted, ledger::Hold hold)
 }
 
 awaitable<Result<Job>> JobQueue::find(ledger::AccountId account, std::string id) {
-  const auto question = std::make_shared<ReadJob>(account, std::move(id));
-  if (auto read = co_await inner_->answered(question); !read) co_return std::unexpected(std::move(read).error());
-  if (!question->job) co_return std::unexpected(no_such_job());
-  co_return *std::move(question->job);
+  return inner_->read(account, std::move(id));
 }
 
 awaitable<Result<Job>> JobQueue::wait(ledger::AccountId account, std::string id, Instant until,
@@ -518,31 +534,23 @@ awaitable<Result<Job>> JobQueue::cancel(ledger::AccountId account, std::string i
 
 awaitable<Result<Page>> JobQueue::list(Filter filter) {
   filter.limit = std::clamp<std::size_t>(filter.limit, 1, kMostJobsAPage);
-  const auto question = std::make_shared<ListJobs>(std::move(filter));
-  if (auto read = co_await inner_->answered(question); !read) co_return std::unexpected(std::move(read).error());
-  co_return std::move(question->page);
+  return inner_->page_of(std::make_shared<ListJobs>(std::move(filter)));
 }
 
 awaitable<Result<Page>> JobQueue::list_given_up(GivenUpFilter filter) {
   filter.limit = std::clamp<std::size_t>(filter.limit, 1, kMostJobsAPage);
-  const auto question = std::make_shared<ListGivenUp>(std::move(filter));
-  if (auto read = co_await inner_->answered(question); !read) co_return std::unexpected(std::move(read).error());
-  co_return std::move(question->page);
+  return inner_->page_of(std::make_shared<ListGivenUp>(std::move(filter)));
 }
 
 awaitable<Result<Job>> JobQueue::show(std::string id) {
-  const auto question = std::make_shared<ReadJob>(std::nullopt, std::move(id));
-  if (auto read = co_await inner_->answered(question); !read) co_return std::unexpected(std::move(read).error());
-  if (!question->job) co_return std::unexpected(no_such_job());
-  co_return *std::move(question->job);
+  return inner_->read(std::nullopt, std::move(id));
 }
 
 awaitable<Result<Job>> JobQueue::requeue(std::string id) {
   Inner& inner = *inner_;
-  const auto question = std::make_shared<ReadJob>(std::nullopt, id);
-  if (auto read = co_await inner.answered(question); !read) co_return std::unexpected(std::move(read).error());
-  if (!question->job) co_return std::unexpected(no_such_job());
-  const Job& dead = *question->job;
+  const auto found = co_await inner.read(std::nullopt, id);
+  if (!found) co_return std::unexpected(found.error());
+  const Job& dead = *found;
   if (dead.state != State::dead)
     co_return fail(Fault::conflict, "The job is " + std::string(to_string(dead.state)) + ".");
   auto hold = inner.parts.ledger.hold(dead.account, dead.held, {.job_id = dead.id, .model = dead.model});

@@ -243,7 +243,7 @@ void ReadJob::run(Connection& connection) {
 
 namespace {
 
-// Three statements for three indexes: by account, by state, all of them.
+// The same values for either statement: of an account, by its index, or of all.
 void bind_filter(Statement& query, const Filter& filter) {
   query.bind(filter.account)
       .bind_text_or_null(filter.state ? to_string(*filter.state) : std::string_view())

@@ -57,9 +57,9 @@ struct JobViews {
 class JobSource {
  public:
   virtual ~JobSource() = default;
-  // nullopt: the account has no such job here.
+  // nullopt: the account has no such job here, or another source finds it.
   [[nodiscard]] virtual boost::asio::awaitable<Result<std::optional<JobView>>> find(ledger::AccountId account,
-                                                                                    std::string id) = 0;
+                                                                                    std::string id);
   // At most `limit` of the account's that fit.
   [[nodiscard]] virtual boost::asio::awaitable<Result<JobViews>> list(ledger::AccountId account, JobQuery query,
                                                                       int limit,
@@ -91,12 +91,10 @@ class PaidJobs final : public JobSource {
   ledger::Ledger& ledger_;
 };
 
-// Those that ended without a charge: failed by an error, refunded where the client left.
+// Those that ended without a charge: failed by an error, refunded where the client left. PaidJobs finds them.
 class UnpaidJobs final : public JobSource {
  public:
   explicit UnpaidJobs(ledger::Ledger& ledger) : ledger_(ledger) {}
-  // PaidJobs finds them.
-  boost::asio::awaitable<Result<std::optional<JobView>>> find(ledger::AccountId account, std::string id) override;
   boost::asio::awaitable<Result<JobViews>> list(ledger::AccountId account, JobQuery query, int limit,
                                                 std::optional<std::int64_t> before) override;
 
@@ -118,12 +116,10 @@ class QueuedJobs final : public JobSource {
   jobs::JobQueue& queue_;
 };
 
-// Those of the queue that came to nothing: dead ones failed, cancelled ones were refunded.
+// Those of the queue that came to nothing: dead ones failed, cancelled ones were refunded. QueuedJobs finds them.
 class GivenUpJobs final : public JobSource {
  public:
   explicit GivenUpJobs(jobs::JobQueue& queue) : queue_(queue) {}
-  // QueuedJobs finds them.
-  boost::asio::awaitable<Result<std::optional<JobView>>> find(ledger::AccountId account, std::string id) override;
   boost::asio::awaitable<Result<JobViews>> list(ledger::AccountId account, JobQuery query, int limit,
                                                 std::optional<std::int64_t> before) override;
 
