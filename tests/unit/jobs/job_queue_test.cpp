@@ -388,6 +388,7 @@ TEST_F(JobQueueTest, a_full_queue_says_so) {
   EXPECT_EQ(ledger->available(other).nanousd(), kGranted - kHeld) << "what was refused holds nothing";
   let_go();
   run_until([&] { return queue->stats().completed == 3; });
+  held = true;
   EXPECT_TRUE(try_enqueue("e", other));
   EXPECT_EQ(try_enqueue("f", other, "", std::string(rules.max_bytes, ' ')).error().fault, Fault::rate_limit_exceeded);
 }
