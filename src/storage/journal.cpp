@@ -1,8 +1,11 @@
 #include "journal.hpp"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <spdlog/spdlog.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +21,8 @@
 namespace turnpike::storage {
 namespace {
 
+constexpr std::size_t kWindowBytes = std::size_t{64} << 10U;
+
 // Before each record, in the machine's byte order: the file is this machine's alone. The sum covers what follows it.
 struct RecordHead {
   std::uint32_t sum;
@@ -28,6 +33,18 @@ static_assert(sizeof(RecordHead) == 16);
 
 [[noreturn]] void raise(const std::string& path, int code) {
   throw StorageError(path + ": " + std::generic_category().message(code), false);
+}
+
+// Whether what is set aside on it stays so when it is written again: where a write takes new blocks (copy on write), a
+// full disk would end the program by a signal.
+bool overwrites_in_place(int file) {
+  struct statfs facts{};
+  return ::fstatfs(file, &facts) == 0 && (facts.f_type == EXT4_SUPER_MAGIC || facts.f_type == TMPFS_MAGIC);
+}
+
+std::size_t page_bytes() {
+  static const auto bytes = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  return bytes;
 }
 
 std::string contents(int file, const std::string& path) {
@@ -77,7 +94,9 @@ Journal::Journal(const std::string& file, std::size_t bytes_each) : bytes_each_(
     segment.file = ::open(segment.path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (segment.file < 0) raise(segment.path, errno);
     // Not posix_fallocate, which writes zeros where the file system cannot set space aside: then we do without.
-    if (::fallocate(segment.file, FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes_each)) != 0 && errno != EOPNOTSUPP) {
+    if (::fallocate(segment.file, 0, 0, static_cast<off_t>(bytes_each)) == 0) {
+      segment.set_aside = overwrites_in_place(segment.file);
+    } else if (errno != EOPNOTSUPP) {
       spdlog::warn("storage: no space set aside for {}: {}", segment.path, std::generic_category().message(errno));
     }
   }
@@ -113,33 +132,85 @@ Journal::Segment& Journal::segment_for(std::size_t bytes) {
   return other;
 }
 
-std::uint64_t Journal::append(std::string_view record) {
-  if (failed_ || record.size() > std::numeric_limits<std::uint32_t>::max()) return 0;
-  RecordHead head{.sum = 0, .size = static_cast<std::uint32_t>(record.size()), .number = last_ + 1};
-  buffer_.resize(sizeof head);
-  buffer_ += record;
-  std::memcpy(buffer_.data(), &head, sizeof head);
-  head.sum = crc32c(std::string_view(buffer_).substr(sizeof head.sum));
-  std::memcpy(buffer_.data(), &head.sum, sizeof head.sum);
+bool Journal::Window::open(const Segment& segment, std::size_t begin, std::size_t size) {
+  close();
+  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, segment.file, static_cast<off_t>(begin));
+  if (memory == MAP_FAILED) return false;
+  // All pages at once, and what is wrong with the disk is told here instead of by a signal later.
+  if (::madvise(memory, size, MADV_POPULATE_WRITE) != 0) {
+    ::munmap(memory, size);
+    return false;
+  }
+  segment_ = &segment;
+  begin_ = begin;
+  memory_ = {static_cast<char*>(memory), size};
+  return true;
+}
 
-  Segment& segment = segment_for(buffer_.size());
+void Journal::Window::close() {
+  if (!memory_.empty()) ::munmap(memory_.data(), memory_.size());
+  segment_ = nullptr;
+  memory_ = {};
+}
+
+char* Journal::Window::at(const Segment& segment, std::size_t begin, std::size_t bytes) const {
+  if (segment_ != &segment || begin < begin_ || begin + bytes > begin_ + memory_.size()) return nullptr;
+  return memory_.subspan(begin - begin_).data();
+}
+
+// Where the next record of so many bytes goes; nullptr: through the file.
+char* Journal::window_at(Segment& segment, std::size_t bytes) {
+  if (!segment.set_aside || segment.used + bytes > bytes_each_) return nullptr;
+  if (char* at = window_.at(segment, segment.used, bytes)) return at;
+  const std::size_t begin = segment.used - segment.used % page_bytes();
+  segment.set_aside = window_.open(segment, begin, std::min(kWindowBytes, bytes_each_ - begin));
+  // A record may be larger than a window.
+  return window_.at(segment, segment.used, bytes);
+}
+
+void Journal::put_record(char* at, std::string_view record) const {
+  const RecordHead head{.sum = 0, .size = static_cast<std::uint32_t>(record.size()), .number = last_ + 1};
+  std::memcpy(at, &head, sizeof head);
+  std::ranges::copy(record, at + sizeof head);
+  const std::string_view whole(at, sizeof head + record.size());
+  const std::uint32_t sum = crc32c(whole.substr(sizeof head.sum));
+  std::memcpy(at, &sum, sizeof sum);
+}
+
+bool Journal::write(Segment& segment, std::string_view record) {
+  const std::size_t size = sizeof(RecordHead) + record.size();
+  if (char* at = window_at(segment, size)) {
+    put_record(at, record);
+    return true;
+  }
+  buffer_.resize(size);
+  put_record(buffer_.data(), record);
   ssize_t count = -1;
   do {
-    count = ::pwrite(segment.file, buffer_.data(), buffer_.size(), static_cast<off_t>(segment.used));
+    count = ::pwrite(segment.file, buffer_.data(), size, static_cast<off_t>(segment.used));
   } while (count < 0 && errno == EINTR);
-  if (count != static_cast<ssize_t>(buffer_.size())) {
+  if (count == static_cast<ssize_t>(size)) return true;
+  spdlog::error("storage: {} cannot be written, every charge now waits for its transaction: {}", segment.path,
+                count < 0 ? std::generic_category().message(errno) : "no space left");
+  return false;
+}
+
+std::uint64_t Journal::append(std::string_view record) {
+  if (failed_ || record.size() > std::numeric_limits<std::uint32_t>::max()) return 0;
+  Segment& segment = segment_for(sizeof(RecordHead) + record.size());
+  if (!write(segment, record)) {
     failed_ = true;
-    spdlog::error("storage: {} cannot be written, every charge now waits for its transaction: {}", segment.path,
-                  count < 0 ? std::generic_category().message(errno) : "no space left");
     return 0;
   }
-  segment.used += buffer_.size();
+  segment.used += sizeof(RecordHead) + record.size();
   segment.last = ++last_;
   return last_;
 }
 
 void Journal::clear() {
+  window_.close();
   for (Segment& segment : segments_) {
+    segment.set_aside = false;
     if (::ftruncate(segment.file, 0) != 0) raise(segment.path, errno);
     segment.used = 0;
     segment.last = 0;

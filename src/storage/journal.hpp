@@ -1,5 +1,6 @@
 // The write-ahead journal: changes in bytes, in the page cache before their transaction is. Two files that take turns,
-// so that one can be reused while the other's changes are still being committed.
+// so that one can be reused while the other's changes are still being committed. Where the disk keeps space set aside,
+// records are written through a window of memory onto it: no system call a record.
 //
 // Thread: committed() any; the rest one at a time.
 #pragma once
@@ -9,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -42,12 +44,36 @@ class Journal {
   struct Segment {
     int file = -1;
     std::string path;
+    bool set_aside = false;  // the disk has room for all of it, whatever else is written
     std::size_t used = 0;
     std::uint64_t last = 0;  // the number of its last record; 0: none
   };
+  // A part of a file, in memory.
+  class Window {
+   public:
+    Window() = default;
+    ~Window() { close(); }
+    Window(const Window&) = delete;
+    Window& operator=(const Window&) = delete;
+    // False: it cannot be.
+    [[nodiscard]] bool open(const Segment& segment, std::size_t begin, std::size_t size);
+    void close();
+    // Where `bytes` of the segment from `begin` are to be written; nullptr: they do not lie in it.
+    [[nodiscard]] char* at(const Segment& segment, std::size_t begin, std::size_t bytes) const;
+
+   private:
+    const Segment* segment_ = nullptr;
+    std::size_t begin_ = 0;
+    std::span<char> memory_;
+  };
+
   Segment& segment_for(std::size_t bytes);
+  [[nodiscard]] char* window_at(Segment& segment, std::size_t bytes);
+  [[nodiscard]] bool write(Segment& segment, std::string_view record);
+  void put_record(char* at, std::string_view record) const;
 
   std::array<Segment, 2> segments_;
+  Window window_;
   std::size_t active_ = 0;
   std::size_t bytes_each_;
   std::uint64_t last_ = 0;

@@ -346,30 +346,44 @@ TEST_F(Promises, two_hundred_at_once_for_a_balance_that_pays_for_fifty) {
   EXPECT_TRUE(no_hold_is_left());
 }
 
-TEST_F(Promises, a_ledger_that_cannot_be_written_takes_no_money_and_says_so) {
-  add_node();
-  expect_clean_exit = false;  // it ends with what it could not write
-  start_gateway({.environment = {}, .max_file_bytes = 300'000});
-  const auto key = create_key("100");
-  Answer answer;
-  int paid = 0;
-  ASSERT_TRUE(eventually([&] {
-    answer = ask(key, chat("x"));
-    paid += answer.status == 200 ? 1 : 0;
-    return answer.status != 200;
-  }));
-  EXPECT_EQ(answer.status, 503) << answer.body;
-  EXPECT_EQ(ask(key, chat("x")).status, 503);
-  EXPECT_EQ(call(address, "GET", "/readyz", {}).status, 503);
-  EXPECT_EQ(call(address, "GET", "/livez", {}).status, 200);
-  gateway->signal(SIGKILL);
-  gateway->wait();
-  // With room again, the books hold every answer that was acknowledged, once.
-  start_gateway();
-  EXPECT_EQ(charges(key).size(), static_cast<std::size_t>(paid));
-  EXPECT_EQ(ask(key, chat("x")).status, 200);
-  gateway->signal(SIGKILL);
-  gateway->wait();
+// What is paid for on a disk that fills up is charged, and then nothing more is taken.
+class FullDisk : public Promises {
+ protected:
+  void run() {
+    add_node();
+    expect_clean_exit = false;  // it ends with what it could not write
+    start_gateway({.environment = {}, .max_file_bytes = 300'000});
+    const auto key = create_key("100");
+    Answer answer;
+    int paid = 0;
+    ASSERT_TRUE(eventually([&] {
+      answer = ask(key, chat("x"));
+      paid += answer.status == 200 ? 1 : 0;
+      return answer.status != 200;
+    }));
+    EXPECT_EQ(answer.status, 503) << answer.body;
+    EXPECT_EQ(ask(key, chat("x")).status, 503);
+    EXPECT_EQ(call(address, "GET", "/readyz", {}).status, 503);
+    EXPECT_EQ(call(address, "GET", "/livez", {}).status, 200);
+    gateway->signal(SIGKILL);
+    gateway->wait();
+    // With room again, the books hold every answer that was acknowledged, once.
+    start_gateway();
+    EXPECT_EQ(charges(key).size(), static_cast<std::size_t>(paid));
+    EXPECT_EQ(ask(key, chat("x")).status, 200);
+    gateway->signal(SIGKILL);
+    gateway->wait();
+  }
+};
+
+TEST_F(FullDisk, a_ledger_that_cannot_be_written_takes_no_money_and_says_so) {
+  // The journal finds no room for what it sets aside, and grows as long as it can.
+  run();
+}
+
+TEST_F(FullDisk, what_the_journal_set_aside_is_there_when_the_ledger_cannot_be_written) {
+  config["storage"] = {{"journal_bytes", 65'536}};
+  run();
 }
 
 // ---- flatness ----

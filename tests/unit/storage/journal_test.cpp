@@ -50,9 +50,9 @@ TEST_F(JournalTest, a_record_that_was_cut_short_is_left_out_and_those_before_it_
     Journal journal(path, kSegmentBytes);
     for (const auto* record : {"first", "second", "third"}) ASSERT_NE(journal.append(record), 0U);
   }
-  const auto size = std::filesystem::file_size(path + "-0");
+  constexpr std::size_t kEnd = 3 * 16 + 5 + 6 + 5;
   for (std::size_t cut = 1; cut <= 16 + 5; ++cut) {
-    std::filesystem::resize_file(path + "-0", size - cut);
+    std::filesystem::resize_file(path + "-0", kEnd - cut);
     EXPECT_EQ(records(), (std::vector<std::string>{"first", "second"})) << cut << " bytes are missing";
   }
 }
@@ -127,20 +127,38 @@ TEST_F(JournalTest, numbers_go_on_over_runs_so_that_a_run_never_takes_up_the_rec
   }
 }
 
-TEST_F(JournalTest, a_disk_that_refuses_a_record_gets_no_more_for_they_must_stay_a_prefix) {
+TEST_F(JournalTest, records_of_any_size_are_kept_wherever_in_the_file_they_come_to_lie) {
+  std::vector<std::string> all;
+  {
+    Journal journal(path, std::size_t{1} << 20U);
+    for (std::size_t i = 0; i < 60; ++i) {
+      // Up to more than the journal has of its file in memory at once.
+      all.emplace_back(i * i * 20, static_cast<char>('a' + i % 26));
+      ASSERT_EQ(journal.append(all.back()), i + 1);
+    }
+  }
+  EXPECT_EQ(records(), all);
+}
+
+TEST_F(JournalTest, the_space_that_was_set_aside_is_there_on_a_disk_that_has_no_more) {
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit before{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  Journal journal(path, 1 << 20);
-  ASSERT_NE(journal.append("fits"), 0U);
+  Journal journal(path, kSegmentBytes);
   rlimit small = before;
-  small.rlim_cur = 64;
+  small.rlim_cur = kSegmentBytes;
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const auto refused = journal.append(std::string(100, 'x'));
+  // Nothing is committed, so that both files are filled, and the second would have to grow.
+  std::vector<std::string> kept;
+  while (journal.append("record " + std::to_string(kept.size())) != 0) {
+    kept.push_back("record " + std::to_string(kept.size()));
+  }
+  // What is written must stay a prefix: no record after one that was refused, though it would fit.
+  const auto after = journal.append("");
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-  EXPECT_EQ(refused, 0U);
-  EXPECT_EQ(journal.append("fits too"), 0U);
-  EXPECT_EQ(records(), (std::vector<std::string>{"fits"}));
+  EXPECT_EQ(after, 0U);
+  EXPECT_GT(kept.size(), 2 * kSegmentBytes / 40);
+  EXPECT_EQ(records(), kept);
 }
 
 TEST_F(JournalTest, a_cleared_journal_is_empty) {
@@ -148,9 +166,10 @@ TEST_F(JournalTest, a_cleared_journal_is_empty) {
     Journal journal(path, kSegmentBytes);
     ASSERT_NE(journal.append("gone"), 0U);
     journal.clear();
+    EXPECT_EQ(std::filesystem::file_size(path + "-0"), 0U);
+    ASSERT_NE(journal.append("kept"), 0U);
   }
-  EXPECT_TRUE(records().empty());
-  EXPECT_EQ(std::filesystem::file_size(path + "-0"), 0U);
+  EXPECT_EQ(records(), (std::vector<std::string>{"kept"}));
 }
 
 }  // namespace
