@@ -70,6 +70,7 @@ awaitable<bool> Exchange::send(int status, std::string_view content_type, std::s
     }
   }
   finished_ = true;
+  if (session_.host_.turn_end.is_shared()) co_await session_.host_.turn_end.wait();
   co_return session_.write_now(std::span(buffers).first(count)) || co_await session_.written();
 }
 
@@ -123,6 +124,7 @@ awaitable<bool> Exchange::finish(std::string_view bytes, std::string_view traile
   }
   const std::array<asio::const_buffer, 3> buffers{asio::buffer(head_), asio::const_buffer(bytes.data(), bytes.size()),
                                                   asio::buffer(tail)};
+  if (session_.host_.turn_end.is_shared()) co_await session_.host_.turn_end.wait();
   co_return session_.write_now(buffers) || co_await session_.written();
 }
 

@@ -19,13 +19,7 @@ using asio::awaitable;
 
 struct Listener::State {
   State(ServerParts parts, Tcp::acceptor open_acceptor)
-      : host{.parts = std::move(parts),
-             .stats = {},
-             .ids = {},
-             .sessions = {},
-             .draining = false,
-             .date_line = {},
-             .date_second = -1},
+      : host(std::move(parts)),
         acceptor(std::move(open_acceptor)),
         back_off(host.parts.executor),
         tasks(host.parts.executor) {}

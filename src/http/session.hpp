@@ -16,6 +16,7 @@
 #include "turnpike/base/random.hpp"
 #include "turnpike/base/signal.hpp"
 #include "turnpike/base/task_group.hpp"
+#include "turnpike/base/turn_end.hpp"
 #include "turnpike/http/exchange.hpp"
 #include "turnpike/http/input_buffer.hpp"
 #include "turnpike/http/known_head.hpp"
@@ -26,7 +27,11 @@ namespace turnpike::http {
 
 // What the sessions of one listener share.
 struct SessionHost {
+  explicit SessionHost(ServerParts given)
+      : parts(std::move(given)), turn_end(parts.executor, parts.deadlines.clock()) {}
+
   ServerParts parts;
+  TurnEnd turn_end;  // answers go out at
   ServerStats stats;
   IdSource ids;
   std::list<Session*> sessions;

@@ -142,6 +142,7 @@ awaitable<Failure> Attempt::begin(const Continuation* continuation) {
   while (true) {
     auto failure = Failure::none;
     if (!take_idle_connection()) failure = co_await open_connection();
+    if (failure == Failure::none && relay_.turn_end_.is_shared()) co_await relay_.turn_end_.wait();
     if (failure == Failure::none && !send(continuation)) failure = co_await send_rest();
     if (failure == Failure::none) {
       searched_ = 0;

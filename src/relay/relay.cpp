@@ -101,7 +101,8 @@ Relay::Relay(asio::any_io_executor executor, Deadlines& deadlines, scheduler::Sc
       scheduler_(scheduler),
       nodes_(nodes),
       scanner_(scanner),
-      limits_(limits) {}
+      limits_(limits),
+      turn_end_(executor_, deadlines.clock()) {}
 
 std::optional<scheduler::Slot> Relay::slot_now(const Call& call, std::span<const scheduler::Node* const> tried) {
   scheduler::Want want = call.want;

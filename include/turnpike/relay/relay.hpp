@@ -17,6 +17,7 @@
 #include "turnpike/base/deadlines.hpp"
 #include "turnpike/base/error.hpp"
 #include "turnpike/base/spare_strings.hpp"
+#include "turnpike/base/turn_end.hpp"
 #include "turnpike/relay/node_client.hpp"
 #include "turnpike/relay/rewrite.hpp"
 #include "turnpike/relay/usage.hpp"
@@ -149,6 +150,7 @@ class Relay {
   scan::Scanner& scanner_;
   RelayLimits limits_;
   RelayStats stats_;
+  TurnEnd turn_end_;  // requests go out at
   SpareStrings spare_{16, std::size_t{64} * 1024};  // what streams are gathered in
 };
 

@@ -33,7 +33,8 @@ Relay::Relay(boost::asio::any_io_executor executor, Deadlines& deadlines, schedu
       scheduler_(scheduler),
       nodes_(nodes),
       scanner_(scanner),
-      limits_(limits) {}
+      limits_(limits),
+      turn_end_(executor_, deadlines.clock()) {}
 
 awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
   note(call);
