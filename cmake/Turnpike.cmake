@@ -16,6 +16,8 @@ endif()
 set(Boost_USE_STATIC_LIBS ON)  # for the memory of an idle gateway: docs/decisions/0007-static-wallet-libraries.md
 find_package(Boost 1.81 REQUIRED COMPONENTS url)
 find_package(OpenSSL REQUIRED)
+# Static where there is a choice: docs/decisions/0020-sqlite-is-linked-statically.md.
+find_library(SQLite3_LIBRARY NAMES libsqlite3.a sqlite3)
 find_package(SQLite3 REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(simdjson REQUIRED)
@@ -24,6 +26,7 @@ find_package(fmt REQUIRED)
 find_package(prometheus-cpp REQUIRED CONFIG COMPONENTS core)
 find_package(CLI11 REQUIRED)
 find_package(Threads REQUIRED)
+set_property(TARGET SQLite::SQLite3 APPEND PROPERTY INTERFACE_LINK_LIBRARIES Threads::Threads m ${CMAKE_DL_LIBS})
 find_package(mimalloc REQUIRED)
 # For wallets alone, and static where there is a choice: docs/decisions/0007-static-wallet-libraries.md.
 find_path(SECP256K1_INCLUDE_DIR secp256k1_recovery.h REQUIRED)

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "turnpike/base/running_digest.hpp"
+
 namespace turnpike {
 namespace {
 
@@ -108,26 +110,9 @@ std::optional<std::chrono::minutes> take_offset(std::string_view& text) {
 }  // namespace
 
 Sha256 sha256(std::string_view bytes) {
-  // OpenSSL's one-shot call looks the algorithm up each time, which costs several times the digest of a key.
-  struct Context {
-    EVP_MD* algorithm = EVP_MD_fetch(nullptr, "SHA256", nullptr);
-    EVP_MD_CTX* state = EVP_MD_CTX_new();
-    Context() = default;
-    Context(const Context&) = delete;
-    Context& operator=(const Context&) = delete;
-    ~Context() {
-      EVP_MD_CTX_free(state);
-      EVP_MD_free(algorithm);
-    }
-  };
-  thread_local const Context context;
-  Sha256 digest{};
-  if (EVP_DigestInit_ex2(context.state, context.algorithm, nullptr) != 1 ||
-      EVP_DigestUpdate(context.state, bytes.data(), bytes.size()) != 1 ||
-      EVP_DigestFinal_ex(context.state, digest.data(), nullptr) != 1) {
-    throw std::runtime_error("SHA-256 failed");
-  }
-  return digest;
+  RunningSha256 digest;
+  digest.add(bytes);
+  return digest.finish();
 }
 
 Sha512 sha512(std::string_view bytes) {

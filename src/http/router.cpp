@@ -46,14 +46,19 @@ std::optional<std::vector<std::string>> fit(const std::vector<std::string>& segm
 }  // namespace
 
 void Router::add(Verb verb, std::string_view pattern, Handler handler) {
-  routes_.push_back({verb, split_path(pattern), std::move(handler)});
+  Route route{.verb = verb, .pattern = std::string(pattern), .segments = {}, .handler = std::move(handler)};
+  if (pattern.contains('{')) route.segments = split_path(pattern);
+  routes_.push_back(std::move(route));
 }
 
 Router::Match Router::match(Verb verb, std::string_view path) const {
   Match match;
   const Verb wanted = verb == Verb::head ? Verb::get : verb;
   for (const auto& route : routes_) {
-    auto parameters = fit(route.segments, path);
+    // Most have no parameters, and are passed over by their length.
+    const bool fixed = route.segments.empty();
+    if (fixed && path != route.pattern) continue;
+    auto parameters = fixed ? std::vector<std::string>() : fit(route.segments, path);
     if (!parameters) continue;
     if (route.verb == wanted) {
       match.handler = &route.handler;

@@ -23,10 +23,18 @@ class TempFolder {
   TempFolder& operator=(const TempFolder&) = delete;
 
   [[nodiscard]] std::string file(const std::string& name) const { return (path_ / name).string(); }
+  // Of its folder `name` as it is now, whoever has it open: what a program that is killed leaves behind. The copy's
+  // name.
+  [[nodiscard]] std::string copy_of(const std::string& name) {
+    auto copy = name + '-' + std::to_string(++copies_);
+    std::filesystem::copy(path_ / name, path_ / copy);
+    return copy;
+  }
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
  private:
   std::filesystem::path path_;
+  int copies_ = 0;
 };
 
 }  // namespace turnpike::test

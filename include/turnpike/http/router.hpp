@@ -30,7 +30,8 @@ class Router {
  private:
   struct Route {
     Verb verb;
-    std::vector<std::string> segments;
+    std::string pattern;
+    std::vector<std::string> segments;  // of a pattern with parameters
     Handler handler;
   };
   std::vector<Route> routes_;

@@ -72,8 +72,7 @@ class JobQueueTest : public testing::Test {
   }
   // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
   void crash() {
-    const auto copy = data + "'";
-    std::filesystem::copy(folder.file(data), folder.file(copy));
+    const auto copy = folder.copy_of(data);
     stop();
     data = copy;
     held = false;

@@ -35,11 +35,7 @@ class LedgerEvents : public testing::Test {
     ledger = Ledger::open(*database, clock, limits, &subscriptions).value();
   }
   // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
-  void crash() {
-    const auto copy = data + "'";
-    std::filesystem::copy(folder.file(data), folder.file(copy));
-    data = copy;
-  }
+  void crash() { data = folder.copy_of(data); }
   void stop() {
     ledger = nullptr;
     database = nullptr;

@@ -30,11 +30,7 @@ class LedgerTest : public testing::Test {
     ledger = std::move(*ledger_opened);
   }
   // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
-  void crash() {
-    const auto copy = data + "'";
-    std::filesystem::copy(folder.file(data), folder.file(copy));
-    data = copy;
-  }
+  void crash() { data = folder.copy_of(data); }
   void stop() {
     ledger = nullptr;
     database = nullptr;

@@ -87,7 +87,7 @@ TEST_F(LedgerTest, a_journal_that_does_not_go_on_where_the_database_ends_is_refu
   start();
   const AccountId account = account_with(1000);
   stop();
-  std::filesystem::copy(folder.file(data), folder.file("backup"));
+  const auto backup = folder.copy_of(data);
   // A journal so small that the records of what is committed are soon overwritten.
   start({.commit_delay = std::chrono::milliseconds(0), .journal_bytes = 256});
   for (int i = 0; i < 10; ++i) {
@@ -96,12 +96,12 @@ TEST_F(LedgerTest, a_journal_that_does_not_go_on_where_the_database_ends_is_refu
   }
   crash();
   for (const auto* name : {"turnpike.db-journal-0", "turnpike.db-journal-1"}) {
-    std::filesystem::copy_file(folder.file(data + "/" + name), folder.file(std::string("backup/") + name),
+    std::filesystem::copy_file(folder.file(data + "/" + name), folder.file(backup + "/" + name),
                                std::filesystem::copy_options::overwrite_existing);
   }
   stop();
   storage::SqliteOptions options;
-  options.file = folder.file("backup/turnpike.db");
+  options.file = folder.file(backup + "/turnpike.db");
   database = storage::open_sqlite(loop.executor(), options).value();
   const auto opened = Ledger::open(*database, clock, limits);
   ASSERT_FALSE(opened);

@@ -131,8 +131,7 @@ class TopUpTest : public testing::Test {
   }
   // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
   void crash() {
-    const auto copy = data + "'";
-    std::filesystem::copy(folder.file(data), folder.file(copy));
+    const auto copy = folder.copy_of(data);
     facilitator.before_settling = nullptr;
     commits_wait = false;
     commits_wait.notify_all();
@@ -234,8 +233,7 @@ TEST_F(TopUpTest, a_payment_becomes_credits) {
 TEST_F(TopUpTest, a_payment_is_in_the_database_before_it_is_settled) {
   std::vector<StoredPayment> rows;
   facilitator.before_settling = [&] {
-    const auto copy = folder.file("look");
-    std::filesystem::copy(folder.file(data), copy);
+    const auto copy = folder.file(folder.copy_of(data));
     test::Loop apart;
     auto opened = storage::open_sqlite(apart.executor(), {.file = copy + "/turnpike.db"}).value();
     TaskGroup nothing(apart.executor());

@@ -37,11 +37,7 @@ class Sqlite : public testing::Test {
     return loop.run(finished(operation));
   }
   // What SIGKILL would leave: later opens work on a copy of the folder as it is now.
-  void crash() {
-    const auto copy = "data-" + std::to_string(++crashes);
-    std::filesystem::copy(folder.file(data), folder.file(copy));
-    data = copy;
-  }
+  void crash() { data = folder.copy_of(data); }
   std::int64_t count(Database& database) {
     auto question = std::make_shared<Count>();
     EXPECT_TRUE(database.read(question));
@@ -52,7 +48,6 @@ class Sqlite : public testing::Test {
   turnpike::test::TempFolder folder;
   turnpike::test::Loop loop;
   std::string data = "data";
-  int crashes = 0;
 };
 
 TEST_F(Sqlite, what_was_acknowledged_is_there_after_a_reopen) {

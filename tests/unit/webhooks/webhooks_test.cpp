@@ -92,8 +92,7 @@ class WebhooksTest : public testing::Test {
   }
   // What SIGKILL would leave: the next start works on a copy of the folder as it is now.
   void crash() {
-    const auto copy = data + "'";
-    std::filesystem::copy(folder.file(data), folder.file(copy));
+    const auto copy = folder.copy_of(data);
     stop();
     data = copy;
     held.clear();
