@@ -31,7 +31,8 @@ int print_faults(const config::Faults& faults) {
   return 1;
 }
 
-// Signals for one running gateway: SIGHUP reloads, SIGTERM and SIGINT drain.
+// Signals for one running gateway: SIGHUP reloads, SIGTERM and SIGINT drain. Without a file there is nothing to reload,
+// and SIGHUP says what it says to any program: its terminal is gone.
 class Signals {
  public:
   Signals(asio::io_context& loop, Gateway& gateway, TaskGroup& tasks, ServeOptions options)
@@ -43,7 +44,7 @@ class Signals {
   void wait() {
     set_.async_wait([this](boost::system::error_code error, int signal) {
       if (error) return;
-      if (signal == SIGHUP) {
+      if (signal == SIGHUP && !options_.config_file.empty()) {
         reload();
         wait();
       } else {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <spdlog/spdlog.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -47,20 +46,12 @@ std::size_t page_bytes() {
   return bytes;
 }
 
-std::string contents(int file, const std::string& path) {
+Mapping contents(int file, const std::string& path) {
   struct stat facts{};
   if (::fstat(file, &facts) != 0) raise(path, errno);
-  std::string bytes(static_cast<std::size_t>(facts.st_size), '\0');
-  std::size_t have = 0;
-  while (have < bytes.size()) {
-    const ssize_t count = ::pread(file, bytes.data() + have, bytes.size() - have, static_cast<off_t>(have));
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) raise(path, errno);
-    if (count == 0) break;
-    have += static_cast<std::size_t>(count);
-  }
-  bytes.resize(have);
-  return bytes;
+  Mapping mapping(file, 0, static_cast<std::size_t>(facts.st_size), Mapping::For::reading);
+  if (mapping.error() != 0) raise(path, mapping.error());
+  return mapping;
 }
 
 struct Found {
@@ -109,11 +100,12 @@ Journal::~Journal() {
 }
 
 void Journal::read(const std::function<void(std::string_view record)>& visit) {
-  std::array<std::string, 2> bytes;
+  std::array<Mapping, 2> files;
   std::vector<Found> all;
   for (std::size_t i = 0; i < segments_.size(); ++i) {
-    bytes.at(i) = contents(segments_.at(i).file, segments_.at(i).path);
-    for (const Found& found : records_of(bytes.at(i))) all.push_back(found);
+    files.at(i) = contents(segments_.at(i).file, segments_.at(i).path);
+    const auto bytes = files.at(i).bytes();
+    for (const Found& found : records_of({bytes.data(), bytes.size()})) all.push_back(found);
   }
   std::ranges::sort(all, {}, &Found::number);
   for (const Found& found : all) visit(found.record);
@@ -132,40 +124,26 @@ Journal::Segment& Journal::segment_for(std::size_t bytes) {
   return other;
 }
 
-bool Journal::Window::open(const Segment& segment, std::size_t begin, std::size_t size) {
-  close();
-  void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, segment.file, static_cast<off_t>(begin));
-  if (memory == MAP_FAILED) return false;
-  // All pages at once, and what is wrong with the disk is told here instead of by a signal later.
-  if (::madvise(memory, size, MADV_POPULATE_WRITE) != 0) {
-    ::munmap(memory, size);
-    return false;
-  }
-  segment_ = &segment;
-  begin_ = begin;
-  memory_ = {static_cast<char*>(memory), size};
-  return true;
-}
-
-void Journal::Window::close() {
-  if (!memory_.empty()) ::munmap(memory_.data(), memory_.size());
-  segment_ = nullptr;
-  memory_ = {};
-}
-
-char* Journal::Window::at(const Segment& segment, std::size_t begin, std::size_t bytes) const {
-  if (segment_ != &segment || begin < begin_ || begin + bytes > begin_ + memory_.size()) return nullptr;
-  return memory_.subspan(begin - begin_).data();
+char* Journal::Window::find(const Segment& of, std::size_t at, std::size_t bytes) const {
+  if (segment != &of || at < begin || at + bytes > begin + mapping.bytes().size()) return nullptr;
+  return mapping.bytes().subspan(at - begin).data();
 }
 
 // Where the next record of so many bytes goes; nullptr: through the file.
 char* Journal::window_at(Segment& segment, std::size_t bytes) {
   if (!segment.set_aside || segment.used + bytes > bytes_each_) return nullptr;
-  if (char* at = window_.at(segment, segment.used, bytes)) return at;
+  if (char* at = window_.find(segment, segment.used, bytes)) return at;
   const std::size_t begin = segment.used - segment.used % page_bytes();
-  segment.set_aside = window_.open(segment, begin, std::min(kWindowBytes, bytes_each_ - begin));
+  window_ = {};
+  window_ = {.segment = &segment,
+             .begin = begin,
+             .mapping = {segment.file, begin, std::min(kWindowBytes, bytes_each_ - begin), Mapping::For::writing}};
+  if (window_.mapping.error() != 0) {
+    window_ = {};
+    segment.set_aside = false;
+  }
   // A record may be larger than a window.
-  return window_.at(segment, segment.used, bytes);
+  return window_.find(segment, segment.used, bytes);
 }
 
 void Journal::put_record(char* at, std::string_view record) const {
@@ -208,7 +186,7 @@ std::uint64_t Journal::append(std::string_view record) {
 }
 
 void Journal::clear() {
-  window_.close();
+  window_ = {};
   for (Segment& segment : segments_) {
     segment.set_aside = false;
     if (::ftruncate(segment.file, 0) != 0) raise(segment.path, errno);

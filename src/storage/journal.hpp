@@ -10,9 +10,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <span>
 #include <string>
 #include <string_view>
+
+#include "mapping.hpp"
 
 namespace turnpike::storage {
 
@@ -48,23 +49,13 @@ class Journal {
     std::size_t used = 0;
     std::uint64_t last = 0;  // the number of its last record; 0: none
   };
-  // A part of a file, in memory.
-  class Window {
-   public:
-    Window() = default;
-    ~Window() { close(); }
-    Window(const Window&) = delete;
-    Window& operator=(const Window&) = delete;
-    // False: it cannot be.
-    [[nodiscard]] bool open(const Segment& segment, std::size_t begin, std::size_t size);
-    void close();
-    // Where `bytes` of the segment from `begin` are to be written; nullptr: they do not lie in it.
-    [[nodiscard]] char* at(const Segment& segment, std::size_t begin, std::size_t bytes) const;
-
-   private:
-    const Segment* segment_ = nullptr;
-    std::size_t begin_ = 0;
-    std::span<char> memory_;
+  // The part of a segment that is in memory to be written.
+  struct Window {
+    const Segment* segment = nullptr;
+    std::size_t begin = 0;
+    Mapping mapping;
+    // Where `bytes` of `of` from `at` are to be written; nullptr: they do not lie in it.
+    [[nodiscard]] char* find(const Segment& of, std::size_t at, std::size_t bytes) const;
   };
 
   Segment& segment_for(std::size_t bytes);

@@ -50,5 +50,11 @@ TEST_F(DevTest, two_run_side_by_side_and_tools_find_each) {
   EXPECT_EQ(two->wait(), 0);
 }
 
+TEST_F(DevTest, a_terminal_that_is_closed_ends_it_in_order) {
+  const auto dev = start("dev");
+  dev->signal(SIGHUP);
+  EXPECT_EQ(dev->wait(), 0) << dev->output();
+}
+
 }  // namespace
 }  // namespace turnpike::test
