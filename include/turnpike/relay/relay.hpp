@@ -150,7 +150,7 @@ class Relay {
   scan::Scanner& scanner_;
   RelayLimits limits_;
   RelayStats stats_;
-  TurnEnd turn_end_;  // requests go out at
+  TurnEnd turn_end_;                                // requests go out at
   SpareStrings spare_{16, std::size_t{64} * 1024};  // what streams are gathered in
 };
 
