@@ -3,6 +3,7 @@
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
@@ -17,6 +18,13 @@
 namespace turnpike::http {
 
 namespace asio = boost::asio;
+
+namespace {
+
+// To put so few bytes together costs less than what the kernel asks for several pieces.
+constexpr std::size_t kMostGathered = 4096;
+
+}  // namespace
 
 struct Stream::Tls {
   Tls(Tcp::socket socket, asio::ssl::context& context, Role which) : layer(std::move(socket), context), role(which) {}
@@ -74,7 +82,14 @@ void Stream::read_some(asio::mutable_buffer into, ReadHandler handler) {
 std::size_t Stream::write_now(std::span<const asio::const_buffer> buffers) {
   if (tls_) return 0;
   error_code error;
-  const auto written = plain_.write_some(buffers, error);
+  std::size_t written = 0;
+  if (const auto size = asio::buffer_size(buffers); size <= kMostGathered) {
+    std::array<char, kMostGathered> gathered;
+    asio::buffer_copy(asio::buffer(gathered), buffers);
+    written = plain_.write_some(asio::const_buffer(gathered.data(), size), error);
+  } else {
+    written = plain_.write_some(buffers, error);
+  }
   return error ? 0 : written;
 }
 

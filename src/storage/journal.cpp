@@ -134,7 +134,6 @@ char* Journal::window_at(Segment& segment, std::size_t bytes) {
   if (!segment.set_aside || segment.used + bytes > bytes_each_) return nullptr;
   if (char* at = window_.find(segment, segment.used, bytes)) return at;
   const std::size_t begin = segment.used - segment.used % page_bytes();
-  window_ = {};
   window_ = {.segment = &segment,
              .begin = begin,
              .mapping = {segment.file, begin, std::min(kWindowBytes, bytes_each_ - begin), Mapping::For::writing}};

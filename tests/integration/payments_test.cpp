@@ -103,7 +103,9 @@ TEST_F(Payments, a_payment_of_either_version_becomes_credits) {
   config["payments"]["facilitator_key_env"] = "FACILITATOR_KEY";
   start_gateway({.environment = {{"FACILITATOR_KEY", "let-me-in"}}});
   const auto key = create_key("0");
-  const auto first = pay(key, transfer('1'));
+  // Signed once: another second makes another payment of it.
+  const auto payment = payer.payment(transfer('1'));
+  const auto first = top_up(key, {{"X-PAYMENT", header_of(payment)}});
   ASSERT_EQ(first.status, 200) << first.body;
   EXPECT_EQ(first.json()["credits_added"], 1000);
   EXPECT_EQ(first.json()["balance"], 1000);
@@ -126,7 +128,7 @@ TEST_F(Payments, a_payment_of_either_version_becomes_credits) {
   ASSERT_EQ(asked.size(), 4U);
   EXPECT_THAT(asked[0].head, testing::HasSubstr("Authorization: Bearer let-me-in"));
   EXPECT_EQ(asked[0].body, asked[1].body) << "what is settled is what was verified";
-  EXPECT_EQ(asked[0].body["paymentPayload"], payer.payment(transfer('1')));
+  EXPECT_EQ(asked[0].body["paymentPayload"], payment);
   EXPECT_EQ(asked[2].body["x402Version"], 2);
 
   const auto history = get(key, "/v1/credits/history")["data"];
