@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import measure
 
-ANSWERS_A_CLIENT = 400
+ANSWERS_A_CLIENT = 2500
 SECONDS_A_STREAM_LOAD = 3
 
 
