@@ -11,12 +11,10 @@ namespace turnpike {
 namespace asio = boost::asio;
 
 bool TurnEnd::is_shared() {
-  ++senders_;
-  ++unseen_;
-  if (!looking_ && (shared_ || unseen_ >= kLookEvery)) {
+  ++sends_;
+  if (!looking_ && (shared_ || sends_ >= kLookEvery)) {
     looking_ = true;
-    senders_ = 1;
-    unseen_ = 0;
+    sends_ = 1;
     // Behind what is ready now.
     asio::post(executor_, [this, alive = std::weak_ptr<void>(alive_)] {
       if (!alive.expired()) end();
@@ -33,7 +31,7 @@ asio::awaitable<void> TurnEnd::wait() {
 
 void TurnEnd::end() {
   looking_ = false;
-  shared_ = senders_ > 1;
+  shared_ = std::exchange(sends_, 0) > 1;
   const Moment moment(clock_);
   ending_.swap(waiting_);
   for (auto& handler : ending_) std::move(handler)();

@@ -39,8 +39,7 @@ class TurnEnd {
   std::vector<boost::asio::any_completion_handler<void()>> waiting_;
   std::vector<boost::asio::any_completion_handler<void()>> ending_;  // empty but within end(): it keeps its memory
   std::shared_ptr<void> alive_ = std::make_shared<char>();           // for an end that comes too late
-  unsigned senders_ = 0;                                             // in the turn that is looked at
-  unsigned unseen_ = 0;                                              // since the last turn that was looked at
+  unsigned sends_ = 0;  // in the turn that is looked at; where none is, since the last one
   bool shared_ = false;
   bool looking_ = false;  // end() is on its way
 };
