@@ -121,19 +121,6 @@ class SimulatedNode {
   pid_t child_ = -1;
 };
 
-// False: another program, such as another `turnpike dev`, listens there.
-bool is_free(const config::Listen& listen) {
-  asio::io_context loop;
-  beast::error_code error;
-  const asio::ip::tcp::endpoint endpoint(asio::ip::make_address(listen.address, error), listen.port);
-  if (error) return true;  // what is wrong with it is told when it is opened
-  asio::ip::tcp::acceptor acceptor(loop);
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(asio::ip::tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  return error != asio::error::address_in_use;
-}
-
 void add_model(config::Config& config, const std::string& id, bool everything) {
   config::Model model;
   model.id = id;
@@ -181,7 +168,7 @@ int dev(const DevOptions& options) {
     return 1;
   }
   // Several may run side by side: tools find the port that was taken in the data folder.
-  if (!is_free(config->admin_listen)) config->admin_listen.port = 0;
+  config->admin_port_may_move = true;
   SimulatedNode simulated;
   for (const auto& local : kLocalEngines) {
     const auto models = models_at(local.port);

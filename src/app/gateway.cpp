@@ -541,7 +541,12 @@ Result<void> Gateway::Parts::open_listeners() {
   auto opened = http::Listener::open(server_parts(router, tls ? &*tls : nullptr), config::to_string(config.listen));
   if (!opened) return std::unexpected(std::move(opened.error()));
   listener = *std::move(opened);
-  auto admin_opened = http::Listener::open(server_parts(admin_router, nullptr), config::to_string(config.admin_listen));
+  auto admin_listen = config.admin_listen;
+  auto admin_opened = http::Listener::open(server_parts(admin_router, nullptr), config::to_string(admin_listen));
+  if (!admin_opened && config.admin_port_may_move) {
+    admin_listen.port = 0;
+    admin_opened = http::Listener::open(server_parts(admin_router, nullptr), config::to_string(admin_listen));
+  }
   if (!admin_opened) return std::unexpected(std::move(admin_opened.error()));
   admin_listener = *std::move(admin_opened);
   return {};

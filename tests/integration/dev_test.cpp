@@ -17,10 +17,13 @@ const std::string kProgram = TURNPIKE_BINARY_DIR "/turnpike";
 
 class DevTest : public testing::Test {
  protected:
-  std::unique_ptr<Child> start(const std::string& name) {
-    auto child = std::make_unique<Child>(
+  std::unique_ptr<Child> begin(const std::string& name) {
+    return std::make_unique<Child>(
         std::vector<std::string>{kProgram, "dev", "--listen", "127.0.0.1:0", "--data-dir", folder.file(name)},
         folder.file(name + ".log"));
+  }
+  std::unique_ptr<Child> start(const std::string& name) {
+    auto child = begin(name);
     child->wait_for_output("curl -N ");
     return child;
   }
@@ -48,6 +51,14 @@ TEST_F(DevTest, two_run_side_by_side_and_tools_find_each) {
   for (const auto* child : {one.get(), two.get()}) child->signal(SIGTERM);
   EXPECT_EQ(one->wait(), 0);
   EXPECT_EQ(two->wait(), 0);
+}
+
+TEST_F(DevTest, those_that_start_at_the_same_moment_all_run) {
+  std::vector<std::unique_ptr<Child>> all;
+  for (const auto* name : {"a", "b", "c", "d", "e", "f"}) all.push_back(begin(name));
+  for (const auto& child : all) child->wait_for_output("curl -N ");
+  for (const auto& child : all) child->signal(SIGTERM);
+  for (const auto& child : all) EXPECT_EQ(child->wait(), 0);
 }
 
 TEST_F(DevTest, a_terminal_that_is_closed_ends_it_in_order) {

@@ -316,6 +316,7 @@ struct Config {
   Listen listen = {};
   std::optional<Tls> tls = {};
   Listen admin_listen = {};
+  bool admin_port_may_move = false;  // `turnpike dev`: where another program has it, any other will do
   std::string data_dir = {};
   Milliseconds drain_timeout{};
   Storage storage = {};
