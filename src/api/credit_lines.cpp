@@ -26,6 +26,7 @@ void CreditLines::announce(std::string& head) const {
 }
 
 void CreditLines::append_settled(std::string& lines, const inference::Settled& settled) const {
+  lines.reserve(lines.size() + prefix_.size() + 64);
   lines.append(prefix_).append("credits-remaining: ");
   lines.append(std::to_string(settled.balance.whole_credits())).append("\r\n");
   if (account_ == nullptr) return;

@@ -14,6 +14,9 @@ using asio::awaitable;
 
 namespace {
 
+// Room for what every head has, an origin of CORS but not a long one among it.
+constexpr std::size_t kMostOwnLines = 384;
+
 void append_number(std::string& out, std::uint64_t value, int base = 10) {
   std::array<char, 24> text{};
   const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value, base);
@@ -35,7 +38,7 @@ void Exchange::append_head(int status, std::string_view content_type, std::strin
   assert(!answered_ && "one answer a request");
   answered_ = true;
   session_.status_ = status;
-  head_.reserve(512);
+  head_.reserve(kMostOwnLines + content_type.size() + extra_head.size());
   head_.assign("HTTP/1.1 ");
   append_number(head_, static_cast<std::uint64_t>(status));
   const auto reason =
@@ -115,6 +118,7 @@ awaitable<bool> Exchange::finish(std::string_view bytes, std::string_view traile
   if (head_written_) head_.clear();
   std::string tail;
   if (chunked_) {
+    tail.reserve(trailers.size() + 8);
     if (!bytes.empty()) {
       append_number(head_, bytes.size(), 16);
       head_.append("\r\n");

@@ -86,6 +86,10 @@ void Attempt::on_deadline() {
   news_.notify();
 }
 
+Instant Attempt::silent_until() const {
+  return patience_ != nullptr ? patience_->silent_until() : Instant::max();
+}
+
 void Attempt::arm(Instant until) {
   expired_ = false;
   deadline_.arm_at(std::min(until, call_.deadline));
@@ -101,11 +105,10 @@ awaitable<Failure> Attempt::until(Step step) {
   if (connection_->ended()) co_return fail(Failure::broken, "it ended the connection within its answer");
   while (true) {
     connection_->want_bytes();
-    const auto silent_until = patience_ != nullptr ? patience_->silent_until() : Instant::max();
-    arm(std::min(phase_, silent_until));
+    arm(std::min(phase_, silent_until()));
     if (!news_.take()) co_await news_.wait();
     if (const auto failure = wait_over(); failure != Failure::none) co_return failure;
-    if (expired_ && relay_.deadlines_.clock().now() >= silent_until && !co_await patience_->break_silence()) {
+    if (expired_ && relay_.deadlines_.clock().now() >= silent_until() && !co_await patience_->break_silence()) {
       co_return Failure::client_left;
     }
     if (const auto over = (this->*step)()) co_return *over;
@@ -390,16 +393,39 @@ awaitable<void> Attempt::take_tail() {
 }
 
 std::optional<Failure> Attempt::something_came() {
-  if (connection_->in.size() != known_ || connection_->ended()) return Failure::none;
+  if (has_enough_ || connection_->in.size() != known_ || connection_->ended()) return Failure::none;
   return std::nullopt;
 }
 
-awaitable<Failure> Attempt::more() {
+void Attempt::await_more() {
   phase_ = relay_.deadlines_.clock().now() +
            (body_bytes_ > 0 ? relay_.limits_.between_tokens_timeout : relay_.limits_.first_token_timeout);
   // What the parser left (the line end behind a chunk) is not news.
   known_ = connection_->in.size();
-  return until(&Attempt::something_came);
+}
+
+awaitable<Failure> Attempt::more(StreamReader& reader) {
+  await_more();
+  reader_ = &reader;
+  connection_->set_reader(this);
+  const auto failure = co_await until(&Attempt::something_came);
+  connection_->set_reader(nullptr);
+  has_enough_ = false;
+  co_return failure;
+}
+
+bool Attempt::on_bytes() {
+  // Whoever waits in more() was woken already.
+  if (left_ || expired_) return false;
+  if (!reader_->take_more(*this)) {
+    has_enough_ = true;
+    return false;
+  }
+  if (connection_->ended()) return false;  // its framing broke, or the client left
+  await_more();
+  connection_->want_bytes();
+  arm(std::min(phase_, silent_until()));
+  return true;
 }
 
 }  // namespace turnpike::relay

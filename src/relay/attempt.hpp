@@ -37,11 +37,22 @@ class Patience {
   virtual boost::asio::awaitable<bool> break_silence() = 0;
 };
 
-class Attempt {
+class Attempt;
+
+// Takes a stream as it comes.
+class StreamReader {
+ public:
+  virtual ~StreamReader() = default;
+  // In the connection's read handler. True: all that came is taken, and more is waited for. False: more() returns. Must
+  // not throw.
+  virtual bool take_more(Attempt& attempt) noexcept = 0;
+};
+
+class Attempt final : private ByteReader {
  public:
   // `patience` may be null: then the client waits in silence.
   Attempt(Relay& relay, const Call& call, scheduler::Slot slot, Patience* patience);
-  ~Attempt();
+  ~Attempt() override;
   Attempt(const Attempt&) = delete;
   Attempt& operator=(const Attempt&) = delete;
 
@@ -60,8 +71,9 @@ class Attempt {
   void take(std::size_t bytes);
   // The answer's framing says that it ended.
   [[nodiscard]] bool message_ended() const { return message_ended_; }
-  // Waits for more of a stream. `none`: some came, or the connection ended.
-  boost::asio::awaitable<Failure> more();
+  // Waits for more of a stream. `none`: `reader` took some and has enough, or some came that it was not asked about, or
+  // the connection ended. While a stream flows, nobody is woken but `reader`.
+  boost::asio::awaitable<Failure> more(StreamReader& reader);
   [[nodiscard]] std::size_t stream_bytes() const { return body_bytes_; }
   // After the last event, where the message has not ended: takes the end of the framing, so that the connection can be
   // kept. Bounded.
@@ -110,7 +122,10 @@ class Attempt {
   // Waits for news of the connection, at most to the end of the phase, until the step is over.
   boost::asio::awaitable<Failure> until(Step step);
   Failure wait_over();
+  [[nodiscard]] Instant silent_until() const;
   void arm(Instant until);
+  void await_more();
+  bool on_bytes() override;
   void on_deadline();
   void on_client_gone();
 
@@ -121,6 +136,7 @@ class Attempt {
   const scheduler::Payee payee_;  // a reload may change the node's
   NodePeer& peer_;
   Patience* patience_;
+  StreamReader* reader_ = nullptr;  // within more()
   Signal news_;
   Deadline deadline_;
   struct Leave {
@@ -148,6 +164,7 @@ class Attempt {
   bool impatient_ = false;  // in a step that the deadline cuts short
   bool message_ended_ = false;
   bool got_bytes_ = false;
+  bool has_enough_ = false;  // the reader
 };
 
 }  // namespace turnpike::relay

@@ -78,6 +78,7 @@ void NodeConnection::on_read(error_code error, std::size_t bytes) {
     pooled_ = false;
     return;
   }
+  if (reader_ != nullptr && !error && reader_->on_bytes()) return;
   if (listener_ != nullptr) listener_->notify_now();
 }
 
@@ -122,7 +123,7 @@ ConnectionPtr NodePeer::take_idle() {
 }
 
 void NodePeer::put_back(ConnectionPtr connection) {
-  connection->listener_ = nullptr;
+  connection->set_listener(nullptr);
   if (connection->ended_ || connection->in.size() > 0 || idle_.size() >= client_.limits_.idle_connections_per_node) {
     connection->close();
     return;

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -154,18 +155,23 @@ awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
 // ---- streams ----
 
 // One stream from its first attempt to its end.
-class StreamRun final : public Patience {
+class StreamRun final : public Patience, private StreamReader {
  public:
   StreamRun(Relay& relay, const Call& call, StreamSink& sink)
       : relay_(relay),
         call_(call),
         sink_(sink),
         rewriter_(relay.scanner_, call.id_json, call.model_json, true),
+        splitter_(relay.limits_.max_event_bytes),
         out_(relay.spare_.take()),
         may_continue_(relay.limits_.continuation && call.scan.continuable),
+        said_(may_continue_ ? relay.spare_said_.take() : std::string()),
         keep_alive_at_(relay.deadlines_.clock().now() + relay.limits_.keep_alive_interval) {}
 
-  ~StreamRun() override { relay_.spare_.give_back(std::move(out_)); }
+  ~StreamRun() override {
+    relay_.spare_.give_back(std::move(out_));
+    relay_.spare_said_.give_back(std::move(said_));
+  }
   StreamRun(const StreamRun&) = delete;
   StreamRun& operator=(const StreamRun&) = delete;
 
@@ -178,7 +184,9 @@ class StreamRun final : public Patience {
   // One attempt from its start to its end, or to a failure.
   awaitable<Failure> serve(Attempt& attempt);
   awaitable<Failure> follow(Attempt& attempt);
-  Failure take_events(Attempt& attempt, SseSplitter& splitter, std::string_view stream);
+  bool take_more(Attempt& attempt) noexcept override;
+  void pass_on(Attempt& attempt);
+  Failure take_events(Attempt& attempt, std::string_view stream);
   std::size_t take_alike(std::string_view stream);
   void take_usage(std::size_t from);
   Failure take_event(Attempt& attempt, std::string_view data);
@@ -194,6 +202,7 @@ class StreamRun final : public Patience {
   const Call& call_;
   StreamSink& sink_;
   ChunkRewriter rewriter_;
+  SseSplitter splitter_;
   StreamEnd end_;
   std::string out_;
   const bool may_continue_;  // another node could go on from what was said
@@ -208,6 +217,11 @@ class StreamRun final : public Patience {
   bool done_ = false;       // `[DONE]`
   bool finished_ = false;   // a finish_reason for every choice
   bool fresh_ = false;      // the continuing node's text has not begun
+  // Of what was passed on last:
+  std::optional<Failure> over_;  // the attempt's outcome, where nothing more is to come
+  bool stuck_ = false;           // the client has not taken all of it: await flushed()
+  bool passed_on_ = false;       // by take_more(), and follow() has not looked yet
+  std::exception_ptr fault_;     // that take_more() met
 };
 
 bool StreamRun::can_continue() const {
@@ -309,7 +323,7 @@ Failure StreamRun::take_event(Attempt& attempt, std::string_view data) {
 std::size_t StreamRun::take_alike(std::string_view stream) {
   std::string_view rest = stream;
   const auto most = relay_.limits_.max_event_bytes;
-  while (true) {
+  while (!rest.empty()) {
     const bool keeps = said_.size() + rest.size() <= relay_.limits_.max_continued_bytes;
     const auto alike = rewriter_.append_alike(out_, rest, most, may_continue_ && keeps ? &said_ : nullptr);
     end_.seen.text_bytes += alike.text_bytes;
@@ -317,49 +331,78 @@ std::size_t StreamRun::take_alike(std::string_view stream) {
     if (alike.events > 0 && !keeps) said_whole_ = false;
     const auto from = out_.size();
     const auto kind = rewriter_.append_known(out_, rest, most);
-    if (!kind) return stream.size() - rest.size();
+    if (!kind) break;
     if (*kind == ChunkRewriter::Kind::usage_only) {
       take_usage(from);
     } else {
       account();
     }
   }
+  return stream.size() - rest.size();
 }
 
-Failure StreamRun::take_events(Attempt& attempt, SseSplitter& splitter, std::string_view stream) {
+Failure StreamRun::take_events(Attempt& attempt, std::string_view stream) {
   while (!done_) {
-    const auto next = splitter.between_events();
-    if (next && !fresh_) splitter.skip(take_alike(stream.substr(*next)));
-    const auto data = splitter.next(stream);
+    const auto next = splitter_.between_events();
+    if (next && !fresh_) splitter_.skip(take_alike(stream.substr(*next)));
+    const auto data = splitter_.next(stream);
     if (!data) break;
     if (const auto failure = take_event(attempt, *data); failure != Failure::none) return failure;
   }
-  if (splitter.oversize()) return attempt.fail(Failure::bad_output, "it sent an event that is too large");
+  if (splitter_.oversize()) return attempt.fail(Failure::bad_output, "it sent an event that is too large");
   if (bytes_before_ + attempt.stream_bytes() > relay_.limits_.max_stream_bytes) {
     return attempt.fail(Failure::bad_output, "its stream is too large");
   }
   return Failure::none;
 }
 
-awaitable<Failure> StreamRun::follow(Attempt& attempt) {
-  SseSplitter splitter(relay_.limits_.max_event_bytes);
-  while (true) {
-    const auto stream = attempt.arrived();
-    // Once, for all that came: a rewritten chunk is little longer than the node's.
-    out_.reserve(out_.size() + stream.size() + stream.size() / 4 + 512);
-    const auto failure = take_events(attempt, splitter, stream);
-    attempt.take(splitter.drop());
-    text_sent_ = text_sent_ || end_.seen.text_events > 0;
+// Passes on what has arrived.
+void StreamRun::pass_on(Attempt& attempt) {
+  const auto stream = attempt.arrived();
+  // Once, for all that came: a rewritten chunk is little longer than the node's.
+  out_.reserve(out_.size() + stream.size() + stream.size() / 4 + 512);
+  const auto failure = take_events(attempt, stream);
+  attempt.take(splitter_.drop());
+  text_sent_ = text_sent_ || end_.seen.text_events > 0;
+  stuck_ = false;
+  if (failure == Failure::none && done_) {
     // The last events go out with the end of the stream.
-    if (failure == Failure::none && done_) co_return Failure::none;
-    // What came before a fault was the node's, and is the client's.
-    if (!out_.empty() && !flush() && !co_await flushed()) co_return Failure::client_left;
-    if (failure != Failure::none) co_return failure;
+    over_ = Failure::none;
+    return;
+  }
+  // What came before a fault was the node's, and is the client's.
+  stuck_ = !out_.empty() && !flush();
+  if (failure != Failure::none) {
+    over_ = failure;
+  } else if (attempt.message_ended()) {
     // Without `[DONE]`, only a stream that said why it stopped has ended as it should.
-    if (attempt.message_ended()) {
-      co_return finished_ ? Failure::none : attempt.fail(Failure::broken, "its stream ended without an end");
-    }
-    const auto waited = co_await attempt.more();
+    over_ = finished_ ? Failure::none : attempt.fail(Failure::broken, "its stream ended without an end");
+  }
+}
+
+bool StreamRun::take_more(Attempt& attempt) noexcept {
+  passed_on_ = true;
+  try {
+    pass_on(attempt);
+  } catch (...) {
+    // follow() throws it on: nobody could catch it here.
+    fault_ = std::current_exception();
+    return false;
+  }
+  passed_on_ = stuck_ || over_;
+  return !passed_on_;
+}
+
+awaitable<Failure> StreamRun::follow(Attempt& attempt) {
+  splitter_ = SseSplitter(relay_.limits_.max_event_bytes);
+  over_.reset();
+  passed_on_ = false;
+  while (true) {
+    if (!std::exchange(passed_on_, false)) pass_on(attempt);
+    if (fault_) std::rethrow_exception(fault_);
+    if (stuck_ && !co_await flushed()) co_return Failure::client_left;
+    if (over_) co_return *over_;
+    const auto waited = co_await attempt.more(*this);
     if (waited != Failure::none) co_return finished_&& waited == Failure::broken ? Failure::none : waited;
   }
 }

@@ -164,8 +164,8 @@ class StreamedAnswer {
   asio::awaitable<bool> misbehave(std::int64_t index) {
     if (index == behaviour_.die_after || index == behaviour_.stall_after || index == behaviour_.bad_chunk) {
       if (!co_await stream_.flush()) co_return false;
-      if (index == behaviour_.stall_after) co_return co_await context_.connection.stall();
-      if (index == behaviour_.bad_chunk) (void)co_await stream_.break_framing();
+      if (index == behaviour_.bad_chunk && !co_await stream_.break_framing()) co_return false;
+      if (index != behaviour_.die_after) co_return co_await context_.connection.stall();
       die(context_);
       co_return false;
     }

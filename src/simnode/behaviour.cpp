@@ -32,7 +32,7 @@ const Key keys[] = {
     {"stall_after", &B::stall_after, "goes silent after N tokens (no stream: after half of the body)"},
     {"error_event", &B::error_event, "sends an error event after N tokens and ends the body cleanly"},
     {"bad_json_event", &B::bad_json_event, "sends an event that is not JSON after N tokens, then goes on"},
-    {"bad_chunk", &B::bad_chunk, "breaks the chunked framing after N tokens"},
+    {"bad_chunk", &B::bad_chunk, "breaks the chunked framing after N tokens and keeps the connection"},
     {"no_done", &B::no_done, "1: the stream ends cleanly without [DONE]"},
     {"truncate", &B::truncate, "1: closes cleanly in the middle of a body whose length it announced"},
     {"status", &B::status, "answers this status with an OpenAI error body"},

@@ -106,14 +106,19 @@ TEST_F(Promises, a_stream_cut_by_its_node_ends_in_an_error_event_and_never_in_do
   add_node({}, {{"engine", "openai"}});
   start_gateway();
   const auto key = create_key("100");
-  for (const auto* how : {"die_after=7", "die_after=7 die=fin", "bad_chunk=7", "bad_json_event=7", "error_event=7",
-                          "die_after=7 framing=close", "oversize_line=3000000"}) {
+  // The last four come while the stream flows, event by event.
+  for (const auto* how :
+       {"die_after=7", "die_after=7 die=fin", "bad_chunk=7", "bad_json_event=7", "error_event=7",
+        "die_after=7 framing=close", "oversize_line=3000000", "die_after=7 interval_ms=5", "bad_chunk=7 interval_ms=5",
+        "bad_json_event=7 interval_ms=5", "error_event=7 interval_ms=5"}) {
     const auto before = charges(key).size();
     const auto answer = ask(key, chat("[[sim tokens=40 " + std::string(how) + "]] x", true));
     EXPECT_FALSE(answer.done()) << how;
     EXPECT_FALSE(answer.complete) << how << ": the framing must not end as if the answer were whole";
     ASSERT_FALSE(answer.events().empty()) << how;
-    EXPECT_TRUE(json::parse(answer.events().back()).contains("error")) << how << answer.body;
+    const auto last = json::parse(answer.events().back());
+    ASSERT_TRUE(last.contains("error")) << how << answer.body;
+    EXPECT_EQ(answer.body.find(": keep-alive"), std::string::npos) << how << ": it is seen at once";
     const auto rows = charges(key);
     ASSERT_EQ(rows.size(), before + 1) << how;
     EXPECT_EQ(rows[0]["basis"], "relayed") << how;

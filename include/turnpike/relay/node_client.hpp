@@ -34,6 +34,14 @@ struct AnswerHead {
   std::optional<std::uint64_t> content_length = {};
 };
 
+// Takes bytes where they arrive, so that nobody need be woken for them.
+class ByteReader {
+ public:
+  virtual ~ByteReader() = default;
+  // In the connection's read handler. True: done with them; false: whoever uses the connection is told.
+  virtual bool on_bytes() = 0;
+};
+
 // One connection to a node. Reads go on when they are asked for; whoever uses it is told by its Signal.
 class NodeConnection : public std::enable_shared_from_this<NodeConnection> {
  public:
@@ -48,7 +56,12 @@ class NodeConnection : public std::enable_shared_from_this<NodeConnection> {
   [[nodiscard]] http::Stream& stream() { return stream_; }
   void close();
   // Who is told of news; null: nobody (it is idle).
-  void set_listener(Signal* listener) { listener_ = listener; }
+  void set_listener(Signal* listener) {
+    listener_ = listener;
+    reader_ = nullptr;
+  }
+  // Who is asked first when bytes came; null: nobody.
+  void set_reader(ByteReader* reader) { reader_ = reader; }
   [[nodiscard]] bool reused() const { return reused_; }
 
  private:
@@ -57,6 +70,7 @@ class NodeConnection : public std::enable_shared_from_this<NodeConnection> {
   NodePeer& peer_;
   http::Stream stream_;
   Signal* listener_ = nullptr;
+  ByteReader* reader_ = nullptr;
   std::shared_ptr<NodeConnection> self_;  // while a read is under way
   Deadline idle_;
   bool reading_ = false;

@@ -152,6 +152,7 @@ class Relay {
   RelayStats stats_;
   TurnEnd turn_end_;                                // requests go out at
   SpareStrings spare_{16, std::size_t{64} * 1024};  // what streams are gathered in
+  SpareStrings spare_said_{64, 2048};               // the texts so far
 };
 
 }  // namespace turnpike::relay
