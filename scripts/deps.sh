@@ -2,6 +2,7 @@
 # Installs the Debian 12 packages that Turnpike is built from, and nothing when all of them are there.
 #   scripts/deps.sh           what the build and the tests need
 #   scripts/deps.sh --bench   also what bench/run.sh compares with and loads by
+#   scripts/deps.sh --npm     also npm, where there is none
 set -euo pipefail
 
 packages=(
@@ -16,6 +17,7 @@ packages=(
 for argument in "$@"; do
   case $argument in
     --bench) packages+=(nginx-light wrk) ;;
+    --npm) command -v npm > /dev/null || packages+=(nodejs npm) ;;
     *) echo "deps: unknown argument $argument" >&2; exit 2 ;;
   esac
 done

@@ -13,10 +13,16 @@ echo "test: unit, integration and crash tests"
 ctest --test-dir build -j2 --output-on-failure
 
 echo "test: real clients (tests/e2e)"
-node_major=$(node --version 2> /dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
-if ((${node_major:-0} < 20)); then
-  echo "test: SKIPPED tests/e2e: it needs Node.js 20 or newer, found ${node_major:-none}"
-  exit 0
+node_major() { node --version 2> /dev/null | sed 's/^v\([0-9]*\).*/\1/' || true; }
+if [[ $(node_major) -lt 20 ]]; then
+  # Debian 12 has 18, with which these clients do not run.
+  scripts/deps.sh --npm
+  own=$PWD/build/node/node_modules/node/bin
+  if [[ ! -x $own/node ]]; then
+    echo "test: installing Node.js 20 into build/node"
+    npm install --prefix build/node --no-save --no-audit --no-fund node@20.20.2
+  fi
+  export PATH="$own:$PATH"
 fi
 cd tests/e2e
 if [[ ! -f node_modules/.package-lock.json || package-lock.json -nt node_modules/.package-lock.json ]]; then
