@@ -184,33 +184,39 @@ awaitable<bool> NodePeer::resolve(Signal& news, const bool& give_up, std::string
 
 awaitable<ConnectionPtr> NodePeer::connect(Signal& news, const bool& give_up, std::string& failure) {
   if (endpoints_.empty() && !co_await resolve(news, give_up, failure)) co_return nullptr;
-  tcp::socket socket(client_.executor_);
-  bool done = false;
-  error_code error;
-  socket.async_connect(endpoints_[next_endpoint_ % endpoints_.size()], [&](error_code result) {
-    done = true;
-    error = result;
-    news.notify();
-  });
-  while (!done) {
-    if (give_up) socket.close();  // the handler still comes, with operation_aborted
-    if (!news.take()) co_await news.wait();
-  }
-  if (give_up || error) {
+  // A name often has an address that nobody listens at: `localhost` is ::1 first.
+  for (auto left = endpoints_.size(); left > 0; --left) {
+    tcp::socket socket(client_.executor_);
+    bool done = false;
+    error_code error;
+    socket.async_connect(endpoints_[next_endpoint_ % endpoints_.size()], [&](error_code result) {
+      done = true;
+      error = result;
+      news.notify();
+    });
+    while (!done) {
+      if (give_up) socket.close();  // the handler still comes, with operation_aborted
+      if (!news.take()) co_await news.wait();
+    }
+    if (!give_up && !error) co_return connected(std::move(socket));
+    ++next_endpoint_;  // the next try begins with the next one
     failure = give_up ? "it did not take a connection in time" : "it refused a connection: " + error.message();
-    // The next try uses the next address, and after the last one asks the name again.
-    if (++next_endpoint_ >= endpoints_.size()) endpoints_.clear();
-    co_return nullptr;
+    if (give_up) break;
   }
-  if (!tls_) co_return std::make_shared<NodeConnection>(*this, http::Stream(std::move(socket)));
+  // After the last one the name is asked again.
+  if (next_endpoint_ >= endpoints_.size()) endpoints_.clear();
+  co_return nullptr;
+}
+
+ConnectionPtr NodePeer::connected(tcp::socket socket) {
+  if (!tls_) return std::make_shared<NodeConnection>(*this, http::Stream(std::move(socket)));
   if (!client_.tls_) {
     client_.tls_ = std::make_unique<NodeClient::Tls>();
     client_.tls_->context.set_default_verify_paths();
     client_.tls_->context.set_verify_mode(asio::ssl::verify_peer);
   }
-  auto connection = std::make_shared<NodeConnection>(
+  return std::make_shared<NodeConnection>(
       *this, http::Stream(std::move(socket), client_.tls_->context, http::Stream::Role::client, host_));
-  co_return connection;
 }
 
 // ---- all of them ----

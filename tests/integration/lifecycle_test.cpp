@@ -144,5 +144,18 @@ TEST_F(Lifecycle, tls_is_spoken_to_clients_and_to_nodes_whose_certificates_are_c
   EXPECT_EQ(inner->wait(), 0);
 }
 
+TEST_F(Lifecycle, a_node_is_reached_by_whichever_address_of_its_name_takes_a_connection) {
+  add_node();
+  const auto at = nodes.back()->address();
+  config["nodes"][0]["url"] = "http://both.example" + at.substr(at.rfind(':')) + "/v1";
+  // One probe at the start has to do.
+  config["scheduler"] = {{"probe_interval_ms", 600'000}};
+  start_gateway({.environment = {{"LD_PRELOAD", TURNPIKE_TEST_NAMES},
+                                 {"TURNPIKE_TEST_NAMES", "both.example=127.0.0.2+127.0.0.3+127.0.0.1"}}});
+  const auto key = create_key("100");
+  ASSERT_TRUE(eventually([&] { return ask(key, chat("x")).status == 200; }));
+  EXPECT_TRUE(ask(key, chat("x", true)).done());
+}
+
 }  // namespace
 }  // namespace turnpike::test

@@ -100,8 +100,8 @@ class NodePeer {
 
   // An idle connection, or null.
   ConnectionPtr take_idle();
-  // Opens a connection. `news` is notified while it waits; it gives up (null) when `give_up()` says so after such a
-  // notice. `failure` then says what was wrong.
+  // Opens a connection, to the first of the name's addresses that takes one. `news` is notified while it waits; it
+  // gives up (null) when `give_up` says so after such a notice. `failure` then says what was wrong.
   boost::asio::awaitable<ConnectionPtr> connect(Signal& news, const bool& give_up, std::string& failure);
   // Keeps a connection whose answer was read to its end, if there is room.
   void put_back(ConnectionPtr connection);
@@ -127,6 +127,7 @@ class NodePeer {
   friend class NodeConnection;
   struct Lookup;
   boost::asio::awaitable<bool> resolve(Signal& news, const bool& give_up, std::string& failure);
+  ConnectionPtr connected(boost::asio::ip::tcp::socket socket);
 
   NodeClient& client_;
   std::string url_;
