@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 BENCH = os.path.dirname(os.path.abspath(__file__))
 START_TIMEOUT_SECONDS = 20
+# Where a process lies in memory makes some percent of what it costs, as long as it runs.
+ROUNDS_A_START = 3
 MODELS = ["m-1", "m-one-write", "m-event-write", "m-hold"]
 CASES = [("1 KB answer", None), ("34 events, one write", "m-one-write"), ("34 events, one by one", "m-event-write")]
 
@@ -261,7 +263,8 @@ def print_table(sums, targets):
                   f"{cpu:>12.1f}{ratio:>18}{one.errors:>8}")
 
 
-def measure(arguments, folder, processes):
+def start_targets(arguments, folder, processes):
+    os.mkdir(folder)
     node = start_node(processes, arguments.build)
     wanted = arguments.only.split(",")
     targets = [node] if "direct" in wanted else []
@@ -269,24 +272,37 @@ def measure(arguments, folder, processes):
         targets.append(start_nginx(processes, folder, node))
     if "turnpike" in wanted and os.path.exists(os.path.join(arguments.build, "turnpike")):
         targets.append(start_turnpike(processes, folder, node, arguments.build))
+    return targets
+
+
+def measure_round(arguments, targets, sums):
+    for title, model in CASES:
+        for connections in (1, 64):
+            for target in targets:
+                result, cpu = load(target, model, connections, arguments.seconds, arguments.build)
+                one = sums.setdefault((title, connections, target.name), Sum())
+                one.requests += result["streams"]
+                one.seconds += result["seconds"]
+                one.cpu_us.append(cpu / result["streams"] * 1e6)
+                one.errors += result["errors"]
+                one.p50_us.append(result["p50_us"])
+                one.p99_us.append(result["p99_us"])
+
+
+def measure(arguments, folder, processes):
     print(f"{datetime.date.today()}: {machine()}")
-    print(f"runs of {arguments.seconds} s, {arguments.rounds} rounds, in turn; CPU is user + system of the process named "
-          f"(direct: the node itself), the median of the rounds; x nginx is the median of each round's ratio (and its middle "
-          f"half)", flush=True)
-    print_memory([target for target in targets if target.name != "direct"], arguments.streams, arguments.build)
+    print(f"runs of {arguments.seconds} s, {arguments.rounds} rounds, in turn, everything started anew each {ROUNDS_A_START}; CPU "
+          f"is user + system of the process named (direct: the node itself), the median of the rounds; x nginx is the median of "
+          f"each round's ratio (and its middle half)", flush=True)
     sums = {}
-    for _ in range(arguments.rounds):
-        for title, model in CASES:
-            for connections in (1, 64):
-                for target in targets:
-                    result, cpu = load(target, model, connections, arguments.seconds, arguments.build)
-                    one = sums.setdefault((title, connections, target.name), Sum())
-                    one.requests += result["streams"]
-                    one.seconds += result["seconds"]
-                    one.cpu_us.append(cpu / result["streams"] * 1e6)
-                    one.errors += result["errors"]
-                    one.p50_us.append(result["p50_us"])
-                    one.p99_us.append(result["p99_us"])
+    targets = []
+    for number in range(arguments.rounds):
+        if number % ROUNDS_A_START == 0:
+            processes.stop_all()
+            targets = start_targets(arguments, os.path.join(folder, str(number)), processes)
+        if number == 0:
+            print_memory([target for target in targets if target.name != "direct"], arguments.streams, arguments.build)
+        measure_round(arguments, targets, sums)
     print_table(sums, targets)
     return 1 if any(one.errors for one in sums.values()) else 0
 
