@@ -23,7 +23,7 @@ struct SqliteOptions {
   std::string file = {};  // made with mode 0600, and its folder with 0700, when it is not there
   Durability durability = Durability::process;
   std::size_t queue_limit = 65'536;  // writes waiting
-  std::size_t max_batch = 256;       // writes a transaction
+  std::size_t max_batch = 512;       // writes a transaction
   // How long a change that the journal holds may wait for others to share its transaction.
   std::chrono::milliseconds commit_delay{100};
   std::size_t journal_bytes = 1 << 20;  // each of the journal's two files; `file`-journal-0 and -1
