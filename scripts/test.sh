@@ -13,8 +13,8 @@ echo "test: unit, integration and crash tests"
 ctest --test-dir build -j2 --output-on-failure
 
 echo "test: real clients (tests/e2e)"
-node_major() { node --version 2> /dev/null | sed 's/^v\([0-9]*\).*/\1/' || true; }
-if [[ $(node_major) -lt 20 ]]; then
+node_major=$(node --version 2> /dev/null | sed 's/^v\([0-9]*\).*/\1/' || true)
+if ((${node_major:-0} < 20)); then
   # Debian 12 has 18, with which these clients do not run.
   scripts/deps.sh --npm
   own=$PWD/build/node/node_modules/node/bin

@@ -186,6 +186,8 @@ class StreamRun final : public Patience, private StreamReader {
   awaitable<Failure> follow(Attempt& attempt);
   bool take_more(Attempt& attempt) noexcept override;
   void pass_on(Attempt& attempt);
+  // Something is left for follow() to do.
+  [[nodiscard]] bool is_left() const { return stuck_ || over_ || fault_; }
   Failure take_events(Attempt& attempt, std::string_view stream);
   std::size_t take_alike(std::string_view stream);
   void take_usage(std::size_t from);
@@ -217,10 +219,9 @@ class StreamRun final : public Patience, private StreamReader {
   bool done_ = false;       // `[DONE]`
   bool finished_ = false;   // a finish_reason for every choice
   bool fresh_ = false;      // the continuing node's text has not begun
-  // Of what was passed on last:
+  // What pass_on() leaves for follow(), whoever called it:
   std::optional<Failure> over_;  // the attempt's outcome, where nothing more is to come
   bool stuck_ = false;           // the client has not taken all of it: await flushed()
-  bool passed_on_ = false;       // by take_more(), and follow() has not looked yet
   std::exception_ptr fault_;     // that take_more() met
 };
 
@@ -364,7 +365,6 @@ void StreamRun::pass_on(Attempt& attempt) {
   const auto failure = take_events(attempt, stream);
   attempt.take(splitter_.drop());
   text_sent_ = text_sent_ || end_.seen.text_events > 0;
-  stuck_ = false;
   if (failure == Failure::none && done_) {
     // The last events go out with the end of the stream.
     over_ = Failure::none;
@@ -381,26 +381,23 @@ void StreamRun::pass_on(Attempt& attempt) {
 }
 
 bool StreamRun::take_more(Attempt& attempt) noexcept {
-  passed_on_ = true;
   try {
     pass_on(attempt);
   } catch (...) {
     // follow() throws it on: nobody could catch it here.
     fault_ = std::current_exception();
-    return false;
   }
-  passed_on_ = stuck_ || over_;
-  return !passed_on_;
+  return !is_left();
 }
 
 awaitable<Failure> StreamRun::follow(Attempt& attempt) {
   splitter_ = SseSplitter(relay_.limits_.max_event_bytes);
   over_.reset();
-  passed_on_ = false;
+  stuck_ = false;
   while (true) {
-    if (!std::exchange(passed_on_, false)) pass_on(attempt);
+    if (!is_left()) pass_on(attempt);
     if (fault_) std::rethrow_exception(fault_);
-    if (stuck_ && !co_await flushed()) co_return Failure::client_left;
+    if (std::exchange(stuck_, false) && !co_await flushed()) co_return Failure::client_left;
     if (over_) co_return *over_;
     const auto waited = co_await attempt.more(*this);
     if (waited != Failure::none) co_return finished_&& waited == Failure::broken ? Failure::none : waited;
