@@ -37,10 +37,12 @@ std::uint64_t count_of(std::string_view number) {
 // The bytes of the event, if it has this shape.
 std::optional<std::size_t> ChunkShapes::fit(const Shape& shape, std::string_view stream, Found& found) {
   std::string_view rest = stream;
+  std::string_view theirs = shape.theirs;
   found.clear();
   for (const Part& part : shape.parts) {
-    if (!rest.starts_with(part.theirs)) return std::nullopt;
-    rest.remove_prefix(part.theirs.size());
+    if (!rest.starts_with(theirs.substr(0, part.theirs))) return std::nullopt;
+    theirs.remove_prefix(part.theirs);
+    rest.remove_prefix(part.theirs);
     if (part.hole == Hole::none) continue;
     const bool quoted = part.hole == Hole::id || part.hole == Hole::text;
     const auto value = quoted ? plain_at(rest) : number_at(rest);
@@ -52,20 +54,23 @@ std::optional<std::size_t> ChunkShapes::fit(const Shape& shape, std::string_view
 }
 
 ChunkShapes::Match ChunkShapes::write(const Shape& shape, std::string_view stream, const Found& found,
-                                      std::string_view id_json, std::string& out) {
-  Match match{.scan = shape.scan};
+                                      std::string_view id_json, std::string& out, scan::AnswerScan& scan) {
+  Match match;
+  scan = shape.scan;
   const auto from = out.size();
+  std::string_view ours = shape.ours;
   auto value = found.begin();
   for (const Part& part : shape.parts) {
-    out.append(part.ours);
+    out.append(ours.substr(0, part.ours));
+    ours.remove_prefix(part.ours);
     if (part.hole == Hole::none) continue;
     if (part.hole == Hole::text) {
       match.text_at = static_cast<std::size_t>(value->data() - stream.data());
-      match.text_size = match.scan.text_bytes = value->size();
+      match.text_size = scan.text_bytes = value->size();
       match.written_text_at = out.size() - from;
     }
-    if (part.hole == Hole::prompt_tokens) match.scan.counts.prompt_tokens = count_of(*value);
-    if (part.hole == Hole::completion_tokens) match.scan.counts.completion_tokens = count_of(*value);
+    if (part.hole == Hole::prompt_tokens) scan.counts.prompt_tokens = count_of(*value);
+    if (part.hole == Hole::completion_tokens) scan.counts.completion_tokens = count_of(*value);
     out.append(part.hole == Hole::id ? id_json : *value);
     ++value;
   }
@@ -73,7 +78,8 @@ ChunkShapes::Match ChunkShapes::write(const Shape& shape, std::string_view strea
 }
 
 std::optional<ChunkShapes::Match> ChunkShapes::append(std::string& out, std::string_view stream,
-                                                      std::size_t max_event_bytes, Names names, std::size_t& expected) {
+                                                      std::size_t max_event_bytes, Names names, std::size_t& expected,
+                                                      scan::AnswerScan& scan) {
   Found found;
   for (std::size_t i = 0; i < shapes_.size(); ++i) {
     const std::size_t at = (expected + i) % shapes_.size();
@@ -83,7 +89,7 @@ std::optional<ChunkShapes::Match> ChunkShapes::append(std::string& out, std::str
     if (!bytes || *bytes > max_event_bytes) continue;
     expected = at + 1;
     ++recognised_;
-    Match match = write(shape, stream, found, names.id_json, out);
+    Match match = write(shape, stream, found, names.id_json, out, scan);
     match.bytes = *bytes;
     return match;
   }
@@ -109,30 +115,37 @@ bool ChunkShapes::add_counts(std::string_view data, const scan::AnswerScan& scan
          add("\"total_tokens\":", Hole::all_tokens);
 }
 
-std::vector<ChunkShapes::Part> ChunkShapes::parts_of(std::string_view data, const Places& places,
-                                                     std::string_view model_json, bool only_usage) {
-  std::vector<Part> parts;
-  Part part{.theirs = "data: ", .ours = only_usage ? "" : "data: "};
+ChunkShapes::Shape ChunkShapes::shape_of(std::string_view data, const Places& places, std::string_view model_json,
+                                         bool only_usage) {
+  Shape shape;
+  shape.model_json = model_json;
+  Part part;
+  const auto add = [&](std::string_view theirs, std::string_view ours) {
+    shape.theirs.append(theirs);
+    shape.ours.append(ours);
+    part.theirs += theirs.size();
+    part.ours += ours.size();
+  };
+  const auto add_same = [&](std::string_view bytes) { add(bytes, bytes); };
+  add("data: ", only_usage ? "" : "data: ");
   std::size_t copied = 0;
   for (const auto& [span, hole, quotes] : places) {
-    const auto between = data.substr(copied, span.at - copied);
-    part.theirs.append(between);
-    part.ours.append(between);
+    add_same(data.substr(copied, span.at - copied));
     copied = span.end();
     if (hole == Hole::none) {
-      part.theirs.append(data.substr(span.at, span.size));
-      part.ours.append(model_json);
+      add(data.substr(span.at, span.size), model_json);
       continue;
     }
-    part.theirs.append(quotes, '"');
+    const std::string_view quote = quotes > 0 ? "\"" : "";
+    add(quote, "");
     part.hole = hole;
-    parts.push_back(std::exchange(part, {}));
-    part.theirs.append(quotes, '"');
+    shape.parts.push_back(std::exchange(part, {}));
+    add(quote, "");
   }
-  part.theirs.append(data.substr(copied)).append("\n\n");
-  part.ours.append(data.substr(copied)).append(only_usage ? "" : "\n\n");
-  parts.push_back(std::move(part));
-  return parts;
+  add_same(data.substr(copied));
+  add("\n\n", only_usage ? "" : "\n\n");
+  shape.parts.push_back(part);
+  return shape;
 }
 
 void ChunkShapes::learn(std::string_view data, const scan::AnswerScan& scan, std::string_view model_json) {
@@ -152,9 +165,8 @@ void ChunkShapes::learn(std::string_view data, const scan::AnswerScan& scan, std
   if (text > 0) places.push_back({{scan.content.at + 1, text}, Hole::text, 0});
   if (only_usage && !add_counts(data, scan, places)) return;
   std::ranges::sort(places, {}, [](const Place& place) { return place.span.at; });
-  Shape shape{
-      .parts = parts_of(data, places, model_json, only_usage), .model_json = std::string(model_json), .scan = scan};
-  auto& kept = shape.scan;
+  Shape shape = shape_of(data, places, model_json, only_usage);
+  auto& kept = shape.scan = scan;
   kept.id = kept.model = kept.created = kept.metadata = kept.content = {};
   kept.object_end = kept.text_bytes = 0;
 

@@ -21,6 +21,31 @@ bool has_members(std::string_view json, std::size_t begin, std::size_t end) {
   return json.substr(begin + 1, end - begin - 1).find_first_not_of(" \t\r\n") != std::string_view::npos;
 }
 
+// Both return the place behind what they wrote.
+char* put(char* to, std::string_view bytes) {
+  std::memcpy(to, bytes.data(), bytes.size());
+  return to + bytes.size();
+}
+
+// A token's text: a few bytes, which are not worth a call.
+char* put_text(char* to, std::string_view text) {
+  const char* from = text.data();
+  const auto size = text.size();
+  if (size > 16) return put(to, text);
+  if (size >= 8) {
+    std::memcpy(to, from, 8);
+    std::memcpy(to + size - 8, from + size - 8, 8);
+  } else if (size >= 4) {
+    std::memcpy(to, from, 4);
+    std::memcpy(to + size - 4, from + size - 4, 4);
+  } else if (size > 0) {
+    to[0] = from[0];
+    to[size / 2] = from[size / 2];
+    to[size - 1] = from[size - 1];
+  }
+  return to + size;
+}
+
 }  // namespace
 
 scan::Span whole(std::string_view json, scan::Span container) {
@@ -142,14 +167,16 @@ ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view dat
     return Kind::usage_only;
   }
   if (!scan_.has_choices) return Kind::bad;
-  out.append("data: ");
   const auto from = out.size();
+  out.append("data: ");
   append_answer(out, data, scan_, id_json_, model_json_, hide_usage_, {});
+  out.append("\n\n");
   // Not find_first_of, which looks at each byte by itself.
   if (data.find('\n') != std::string_view::npos || data.find('\r') != std::string_view::npos) {
     // White space between members; in an event it would end a line of data.
     std::replace_if(
-        out.begin() + static_cast<std::ptrdiff_t>(from), out.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
+        out.begin() + static_cast<std::ptrdiff_t>(from), out.end() - 2, [](char c) { return c == '\r' || c == '\n'; },
+        ' ');
   } else {
     if (shapes_ != nullptr && is_worth_keeping()) shapes_->learn(data, scan_, model_json_);
     if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
@@ -157,75 +184,108 @@ ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view dat
     }
   }
   begun_ = true;
-  out.append("\n\n");
   return Kind::chunk;
 }
 
 // The chunks that every stream has one of: the first, the first with text, the last.
 bool ChunkRewriter::is_worth_keeping() const {
-  return !begun_ || (!text_.empty() && head_.empty()) || scan_.finished_choices > 0;
+  return !begun_ || (!text_.empty() && theirs_.bytes.empty()) || scan_.finished_choices > 0;
 }
 
+void ChunkRewriter::Seam::assign(std::string_view head, std::string_view tail) {
+  bytes.reserve(tail.size() + head.size());
+  bytes.assign(tail).append(head);
+  tail_size = tail.size();
+}
+
+// `written`: the whole event.
 void ChunkRewriter::learn(std::string_view data, std::string_view written) {
   // The text is the one thing both have whole; what is before and after it differs by id and model.
   const auto text_at = scan_.content.at + 1;
-  const auto tail_size = data.size() - (text_at + text_.size());
   const bool edits_before =
       scan_.id.at < text_at && scan_.model.at < text_at && scan_.id.found() && scan_.model.found();
   if (!edits_before) return;
-  head_.assign("data: ").append(data.substr(0, text_at));
-  tail_.assign(data.substr(data.size() - tail_size)).append("\n\n");
+  const auto event = std::string("data: ").append(data).append("\n\n");
+  const auto head_size = event.size() - data.size() - 2 + text_at;
+  const auto tail = std::string_view(event).substr(head_size + text_.size());
+  theirs_.assign(std::string_view(event).substr(0, head_size), tail);
   // White space behind the object was not written.
-  const auto new_tail_at = written.size() - (tail_size - (data.size() - scan_.object_end - 1));
-  new_head_.assign("data: ").append(written.substr(0, new_tail_at - text_.size()));
-  new_tail_.assign(written.substr(new_tail_at)).append("\n\n");
-  join();
-}
-
-void ChunkRewriter::join() {
-  next_.assign(tail_).append(head_);
-  new_next_.assign(new_tail_).append(new_head_);
+  const auto written_tail_size = tail.size() - (data.size() - scan_.object_end - 1);
+  ours_.assign(written.substr(0, written.size() - written_tail_size - text_.size()),
+               written.substr(written.size() - written_tail_size));
 }
 
 ChunkRewriter::Alike ChunkRewriter::append_alike(std::string& out, std::string_view& stream,
                                                  std::size_t max_event_bytes, std::string* said) {
   Alike alike;
-  if (head_.empty() || !stream.starts_with(head_)) return alike;
-  out.append(new_head_);
-  // Behind a head that was taken and written.
-  std::string_view rest = stream.substr(head_.size());
+  const auto head = theirs_.head();
+  if (head.empty() || !stream.starts_with(head)) return alike;
+  Passage passage{.rest = stream.substr(head.size())};
+  // Memory for the most there is to write, so that none is asked for between: one of our seams for each of theirs, and
+  // what is before the first text and behind the last.
+  const auto seams = stream.size() / theirs_.bytes.size() + 1;
+  const auto longer = std::max(ours_.bytes.size(), theirs_.bytes.size()) - theirs_.bytes.size();
+  out.reserve(out.size() + stream.size() + seams * longer + ours_.bytes.size());
+  if (said != nullptr) said->reserve(said->size() + stream.size());
+  const auto write = [&]() noexcept {
+    const auto from = out.size();
+    out.resize_and_overwrite(out.capacity(), [&](char* begin, std::size_t) noexcept {
+      passage.out = begin + from;
+      take_alike(passage, max_event_bytes, alike);
+      return static_cast<std::size_t>(passage.out - begin);
+    });
+  };
+  if (said == nullptr) {
+    write();
+  } else {
+    const auto from = said->size();
+    said->resize_and_overwrite(said->capacity(), [&](char* begin, std::size_t) noexcept {
+      passage.said = begin + from;
+      write();
+      return static_cast<std::size_t>(passage.said - begin);
+    });
+  }
+  stream = passage.rest;
+  return alike;
+}
+
+// From behind an event's head on.
+void ChunkRewriter::take_alike(Passage& passage, std::size_t max_event_bytes, Alike& alike) noexcept {
+  const std::string_view seam = theirs_.bytes;
+  const auto tail = theirs_.tail();
+  const auto head_size = theirs_.head().size();
+  auto& rest = passage.rest;
+  char* to = put(passage.out, ours_.head());
   while (true) {
     std::size_t size = 0;
     while (size < rest.size() && is_plain(rest[size])) ++size;
     const auto behind = rest.substr(size);
-    if (size == 0 || head_.size() + size + tail_.size() > max_event_bytes) break;
-    const bool goes_on = behind.starts_with(next_);
-    if (!goes_on && !behind.starts_with(tail_)) break;
+    if (size == 0 || head_size + size + tail.size() > max_event_bytes) break;
+    const bool goes_on = behind.starts_with(seam);
+    if (!goes_on && !behind.starts_with(tail)) break;
     text_ = rest.substr(0, size);
     ++alike.events;
     alike.text_bytes += size;
-    if (said != nullptr) said->append(text_);
-    out.append(text_).append(goes_on ? new_next_ : new_tail_);
-    rest = behind.substr(goes_on ? next_.size() : tail_.size());
+    if (passage.said != nullptr) passage.said = put_text(passage.said, text_);
+    to = put(put_text(to, text_), goes_on ? std::string_view(ours_.bytes) : ours_.tail());
+    rest = behind.substr(goes_on ? seam.size() : tail.size());
     if (goes_on) continue;
-    stream = rest;
-    return alike;
+    passage.out = to;
+    return;
   }
   // That head is another event's, or its event has not all come.
-  out.resize(out.size() - new_head_.size());
-  stream.remove_prefix(static_cast<std::size_t>(rest.data() - stream.data()) - head_.size());
-  return alike;
+  passage.out = to - ours_.head().size();
+  rest = {rest.data() - head_size, rest.size() + head_size};
 }
 
 std::optional<ChunkRewriter::Kind> ChunkRewriter::append_known(std::string& out, std::string_view& stream,
                                                                std::size_t max_event_bytes) {
   // What append_alike() refused for its text is not known either.
-  if (shapes_ == nullptr || (!head_.empty() && stream.starts_with(head_))) return std::nullopt;
+  if (shapes_ == nullptr || (!theirs_.bytes.empty() && stream.starts_with(theirs_.head()))) return std::nullopt;
   const auto from = out.size();
   const auto match =
-      shapes_->append(out, stream, max_event_bytes, {.id_json = id_json_, .model_json = model_json_}, expected_);
+      shapes_->append(out, stream, max_event_bytes, {.id_json = id_json_, .model_json = model_json_}, expected_, scan_);
   if (!match) return std::nullopt;
-  scan_ = match->scan;
   const auto event = stream.substr(0, match->bytes);
   stream.remove_prefix(match->bytes);
   text_ = event.substr(match->text_at, match->text_size);
@@ -233,11 +293,8 @@ std::optional<ChunkRewriter::Kind> ChunkRewriter::append_known(std::string& out,
   begun_ = true;
   if (!text_.empty() && scan_.finished_choices == 0) {
     const auto written = std::string_view(out).substr(from);
-    head_.assign(event.substr(0, match->text_at));
-    tail_.assign(event.substr(match->text_at + text_.size()));
-    new_head_.assign(written.substr(0, match->written_text_at));
-    new_tail_.assign(written.substr(match->written_text_at + text_.size()));
-    join();
+    theirs_.assign(event.substr(0, match->text_at), event.substr(match->text_at + text_.size()));
+    ours_.assign(written.substr(0, match->written_text_at), written.substr(match->written_text_at + text_.size()));
   }
   return Kind::chunk;
 }

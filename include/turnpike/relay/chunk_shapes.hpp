@@ -38,7 +38,6 @@ class ChunkShapes {
 
   // An event that was recognised.
   struct Match {
-    scan::AnswerScan scan;      // as if it had been read in full, but that the places it names mean nothing
     std::size_t bytes = 0;      // of the event, the empty line behind it included
     std::size_t text_at = 0;    // in the event, and in what was written for it
     std::size_t text_size = 0;  // 0: it has no text
@@ -47,9 +46,10 @@ class ChunkShapes {
 
   // Recognises the event at the head of `stream`, of `max_event_bytes` at most, and appends to `out` what a client gets
   // in its place; of one with nothing but usage, the JSON alone. Nothing: nothing was done. `expected` is the shape to
-  // try first, and then the one behind the match.
+  // try first, and then the one behind the match. `scan` becomes what reading it in full would have found, but that the
+  // places it names mean nothing.
   std::optional<Match> append(std::string& out, std::string_view stream, std::size_t max_event_bytes, Names names,
-                              std::size_t& expected);
+                              std::size_t& expected, scan::AnswerScan& scan);
 
   // Remembers the shape of `data`, an event's data without line ends, which `scan` describes; an old shape goes for it.
   // Does nothing while what was learned before is not recognised again, and where a chunk is no candidate.
@@ -57,18 +57,20 @@ class ChunkShapes {
 
  private:
   enum class Hole : std::uint8_t { none, id, time, text, prompt_tokens, completion_tokens, all_tokens };
+  static constexpr std::size_t kMostHoles = 5;
   // Bytes that are always the same, as the node sends them and as a client gets them, and what varies behind them.
   struct Part {
-    std::string theirs;
-    std::string ours;
+    std::size_t theirs = 0;  // how many of them
+    std::size_t ours = 0;
     Hole hole = Hole::none;
   };
   struct Shape {
-    std::vector<Part> parts;
+    boost::container::static_vector<Part, kMostHoles + 1> parts;
+    std::string theirs;  // the bytes of all parts, one after another: they are read that way
+    std::string ours;
     std::string model_json;
     scan::AnswerScan scan;
   };
-  static constexpr std::size_t kMostHoles = 5;
   using Found = boost::container::static_vector<std::string_view, kMostHoles>;  // what is in the holes
   // What varies, and what is replaced.
   struct Place {
@@ -78,11 +80,10 @@ class ChunkShapes {
   };
   using Places = boost::container::static_vector<Place, kMostHoles + 1>;
   static bool add_counts(std::string_view data, const scan::AnswerScan& scan, Places& places);
-  static std::vector<Part> parts_of(std::string_view data, const Places& places, std::string_view model_json,
-                                    bool only_usage);
+  static Shape shape_of(std::string_view data, const Places& places, std::string_view model_json, bool only_usage);
   static std::optional<std::size_t> fit(const Shape& shape, std::string_view stream, Found& found);
   static Match write(const Shape& shape, std::string_view stream, const Found& found, std::string_view id_json,
-                     std::string& out);
+                     std::string& out, scan::AnswerScan& scan);
 
   std::vector<Shape> shapes_;
   std::size_t oldest_ = 0;

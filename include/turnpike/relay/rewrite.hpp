@@ -91,8 +91,22 @@ class ChunkRewriter {
   [[nodiscard]] std::string_view text() const { return text_; }
 
  private:
+  // What stands between the texts of two events that are alike: the end of one, and the next one's beginning.
+  struct Seam {
+    std::string bytes;
+    std::size_t tail_size = 0;
+    void assign(std::string_view head, std::string_view tail);
+    [[nodiscard]] std::string_view tail() const { return std::string_view(bytes).substr(0, tail_size); }
+    [[nodiscard]] std::string_view head() const { return std::string_view(bytes).substr(tail_size); }
+  };
+  // Where alike events are read from and written to.
+  struct Passage {
+    std::string_view rest;
+    char* out = nullptr;
+    char* said = nullptr;  // null: texts are not kept
+  };
+  void take_alike(Passage& passage, std::size_t max_event_bytes, Alike& alike) noexcept;
   void learn(std::string_view data, std::string_view written);
-  void join();
   [[nodiscard]] bool is_worth_keeping() const;
 
   scan::Scanner& scanner_;
@@ -104,12 +118,8 @@ class ChunkRewriter {
   bool begun_ = false;
   scan::AnswerScan scan_;
   std::string_view text_;
-  std::string head_;      // of the node's events, up to the text
-  std::string tail_;      // … and from its end to the end of the event
-  std::string next_;      // both, as they stand between two texts: tail, then head
-  std::string new_head_;  // the same after rewriting
-  std::string new_tail_;
-  std::string new_next_;
+  Seam theirs_;  // of the node's events; empty until one was read
+  Seam ours_;    // the same as it is written
 };
 
 }  // namespace turnpike::relay
