@@ -163,13 +163,12 @@ class StreamRun final : public Patience, private StreamReader {
         sink_(sink),
         rewriter_(relay.scanner_, call.id_json, call.model_json, true),
         splitter_(relay.limits_.max_event_bytes),
-        out_(relay.spare_.take()),
         may_continue_(relay.limits_.continuation && call.scan.continuable),
         said_(may_continue_ ? relay.spare_said_.take() : std::string()),
         keep_alive_at_(relay.deadlines_.clock().now() + relay.limits_.keep_alive_interval) {}
 
   ~StreamRun() override {
-    relay_.spare_.give_back(std::move(out_));
+    release_out();
     relay_.spare_said_.give_back(std::move(said_));
   }
   StreamRun(const StreamRun&) = delete;
@@ -196,6 +195,7 @@ class StreamRun final : public Patience, private StreamReader {
   void account();
   void account_text(std::string_view text, std::size_t bytes);
   bool flush();  // false: await flushed()
+  void release_out() { relay_.spare_.give_back(std::exchange(out_, {})); }
   awaitable<bool> flushed();
   [[nodiscard]] bool can_continue() const;
   void add_usage();
@@ -206,7 +206,7 @@ class StreamRun final : public Patience, private StreamReader {
   ChunkRewriter rewriter_;
   SseSplitter splitter_;
   StreamEnd end_;
-  std::string out_;
+  std::string out_;          // what goes out next; its memory is any stream's while there is nothing
   const bool may_continue_;  // another node could go on from what was said
   std::string said_;         // the text so far, between quotes; kept while another node could go on from it
   Relay::Tried tried_;
@@ -233,13 +233,13 @@ bool StreamRun::flush() {
   end_.began = true;
   keep_alive_at_ = relay_.deadlines_.clock().now() + relay_.limits_.keep_alive_interval;
   if (!sink_.write(out_)) return false;
-  out_.clear();
+  release_out();
   return true;
 }
 
 awaitable<bool> StreamRun::flushed() {
   const bool ok = co_await sink_.written();
-  out_.clear();
+  release_out();
   co_return ok;
 }
 
@@ -360,6 +360,7 @@ Failure StreamRun::take_events(Attempt& attempt, std::string_view stream) {
 // Passes on what has arrived.
 void StreamRun::pass_on(Attempt& attempt) {
   const auto stream = attempt.arrived();
+  if (out_.empty()) out_ = relay_.spare_.take();
   // Once, for all that came: a rewritten chunk is little longer than the node's.
   out_.reserve(out_.size() + stream.size() + stream.size() / 4 + 512);
   const auto failure = take_events(attempt, stream);
@@ -371,7 +372,11 @@ void StreamRun::pass_on(Attempt& attempt) {
     return;
   }
   // What came before a fault was the node's, and is the client's.
-  stuck_ = !out_.empty() && !flush();
+  if (out_.empty()) {
+    release_out();
+  } else {
+    stuck_ = !flush();
+  }
   if (failure != Failure::none) {
     over_ = failure;
   } else if (attempt.message_ended()) {
@@ -464,7 +469,7 @@ awaitable<void> StreamRun::run() {
     const Failure failure = co_await serve(attempt);
     if (failure == Failure::none) co_return;
     attempt.give_up(failure);
-    out_.clear();
+    release_out();
     bytes_before_ += attempt.stream_bytes();
     if (failure == Failure::client_left) {
       end_.client_left = true;

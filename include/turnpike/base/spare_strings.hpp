@@ -23,7 +23,8 @@ class SpareStrings {
   }
 
   void give_back(std::string string) {
-    if (spare_.size() >= most_ || string.capacity() > most_bytes_) return;
+    const bool has_memory = string.capacity() > std::string().capacity();
+    if (!has_memory || spare_.size() >= most_ || string.capacity() > most_bytes_) return;
     string.clear();
     spare_.push_back(std::move(string));
   }

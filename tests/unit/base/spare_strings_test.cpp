@@ -24,5 +24,11 @@ TEST(SpareStrings, are_kept_in_bounded_number_and_size) {
   EXPECT_EQ(spare.size(), 2U);
 }
 
+TEST(SpareStrings, without_memory_are_not_kept) {
+  SpareStrings spare(2, 1024);
+  spare.give_back({});
+  EXPECT_EQ(spare.size(), 0U);
+}
+
 }  // namespace
 }  // namespace turnpike
