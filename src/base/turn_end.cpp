@@ -15,12 +15,18 @@ bool TurnEnd::is_shared() {
   if (!looking_ && (shared_ || sends_ >= kLookEvery)) {
     looking_ = true;
     sends_ = 1;
-    // Behind what is ready now.
-    asio::post(executor_, [this, alive = std::weak_ptr<void>(alive_)] {
-      if (!alive.expired()) end();
-    });
+    passes_ = 0;
+    end_behind_what_is_ready();
   }
   return shared_;
+}
+
+void TurnEnd::end_behind_what_is_ready() {
+  asio::post(executor_, [this, alive = std::weak_ptr<void>(alive_)] {
+    if (alive.expired()) return;
+    const bool is_over = ++passes_ == kPasses || sends_ == 1;
+    is_over ? end() : end_behind_what_is_ready();
+  });
 }
 
 asio::awaitable<void> TurnEnd::wait() {

@@ -1,5 +1,6 @@
-// The end of a turn of the loop: all that was ready when the turn began has been handled. Small sends that wait for it
-// go out one right behind the other, and find their receiver awake: to wake it is most of what a small send costs.
+// The end of a turn of the loop: all that was ready when the turn began has been handled, and what the next looks at
+// the sockets found. Small sends that wait for it go out one right behind the other, and find their receiver awake: to
+// wake it is most of what a small send costs.
 #pragma once
 
 #include <boost/asio/any_completion_handler.hpp>
@@ -30,8 +31,12 @@ class TurnEnd {
 
   // Prime, so that it is not always the last of its turn who looks.
   static constexpr unsigned kLookEvery = 61;
+  // How often a turn with more than one send goes behind what is ready before it ends. None of it is a wait: where
+  // nothing is ready it is over.
+  static constexpr unsigned kPasses = 3;
 
  private:
+  void end_behind_what_is_ready();
   void end();
 
   boost::asio::any_io_executor executor_;
@@ -39,6 +44,7 @@ class TurnEnd {
   std::vector<boost::asio::any_completion_handler<void()>> waiting_;
   std::vector<boost::asio::any_completion_handler<void()>> ending_;  // empty but within end(): it keeps its memory
   std::shared_ptr<void> alive_ = std::make_shared<char>();           // for an end that comes too late
+  unsigned passes_ = 0;
   unsigned sends_ = 0;  // in the turn that is looked at; where none is, since the last one
   bool shared_ = false;
   bool looking_ = false;  // end() is on its way

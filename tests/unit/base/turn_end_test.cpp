@@ -4,6 +4,7 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -53,6 +54,19 @@ TEST_F(TurnEndTest, who_has_a_turn_alone_never_waits) {
 TEST_F(TurnEndTest, what_a_shared_turn_sends_goes_out_together_behind_all_that_was_ready) {
   turns({"a", "b", "c"});
   EXPECT_EQ(turn({"a", "b", "c"}), (Log{"read a", "read b", "read c", "sent late a", "sent late b", "sent late c"}));
+}
+
+TEST_F(TurnEndTest, what_becomes_ready_while_a_shared_turn_ends_goes_out_with_it) {
+  turns({"a", "b"});
+  log.clear();
+  for (const std::string name : {"a", "b"}) group.spawn("send", send(name));
+  group.spawn("later", [](TurnEndTest& self) -> asio::awaitable<void> {
+    for (int i = 0; i < 2; ++i) co_await asio::post(self.loop, asio::use_awaitable);
+    co_await self.send("c");
+  }(*this));
+  loop.restart();
+  loop.run();
+  EXPECT_EQ(log, (Log{"read a", "read b", "read c", "sent late a", "sent late b", "sent late c"}));
 }
 
 TEST_F(TurnEndTest, once_turns_are_no_longer_shared_nobody_waits_again) {
