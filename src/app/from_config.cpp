@@ -69,7 +69,8 @@ scheduler::LineLimits line_limits(const config::Config& config) {
 
 relay::NodeClientLimits node_client_limits(const config::Config& config) {
   return {.idle_connections_per_node = config.relay.idle_connections_per_node,
-          .idle_timeout = config.relay.idle_connection_timeout};
+          .idle_timeout = config.relay.idle_connection_timeout,
+          .resolver_threads = config.relay.resolver_threads};
 }
 
 relay::ProbeRules probe_rules(const config::Config& config) {

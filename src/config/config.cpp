@@ -77,6 +77,7 @@ Relay read_relay(const Json& from) {
           .max_node_head_bytes = count(from, "max_node_head_bytes"),
           .retries = count(from, "retries"),
           .idle_connections_per_node = count(from, "idle_connections_per_node"),
+          .resolver_threads = count(from, "resolver_threads"),
           .idle_connection_timeout = millis(from, "idle_connection_timeout_ms"),
           .continuation = from.at("continuation").get<bool>(),
           .image_token_allowance = count(from, "image_token_allowance"),

@@ -3,10 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -15,6 +12,7 @@
 #include <vector>
 
 #include "turnpike/base/signal.hpp"
+#include "turnpike/http/dialer.hpp"
 #include "turnpike/http/message.hpp"
 #include "turnpike/http/stream.hpp"
 
@@ -22,7 +20,6 @@ namespace turnpike::http {
 
 namespace asio = boost::asio;
 using asio::awaitable;
-using asio::ip::tcp;
 
 namespace {
 
@@ -31,14 +28,6 @@ constexpr std::size_t kReadBytes = 4096;
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::uint16_t kHttpsPort = 443;
 constexpr std::string_view kOutOfTime = "it did not answer in time";
-
-// A name's resolution cannot be interrupted: what it needs lives as long as it takes.
-struct Lookup {
-  Signal* news = nullptr;  // null: nobody waits any more
-  bool done = false;
-  error_code error;
-  std::vector<tcp::endpoint> found;
-};
 
 std::unique_ptr<asio::ssl::context> client_context(const std::string& ca_file) {
   auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
@@ -74,13 +63,12 @@ std::optional<Place> parse_place(std::string_view url) {
 }
 
 struct Poster::Shared {
-  Shared(asio::any_io_executor on, Deadlines& wheel, std::size_t threads)
-      : executor(std::move(on)), deadlines(wheel), resolver_threads(threads) {}
+  Shared(asio::any_io_executor on, Deadlines& wheel, std::size_t resolver_threads)
+      : executor(std::move(on)), deadlines(wheel), dialer(executor, resolver_threads) {}
   asio::any_io_executor executor;
   Deadlines& deadlines;
   std::unique_ptr<asio::ssl::context> tls;  // from the first https URL on, or the start where the file is told
-  std::size_t resolver_threads;
-  std::unique_ptr<asio::thread_pool> resolvers;  // from the first name on
+  Dialer dialer;
 };
 
 // One request. Its frame is its caller's: it ends when nothing of it is under way.
@@ -121,7 +109,6 @@ class Poster::Call {
   }
 
   // Each of these: what was wrong; empty: nothing.
-  awaitable<std::string> resolve(std::vector<tcp::endpoint>& into);
   awaitable<std::string> connect();
   awaitable<std::string> send();
   awaitable<std::string> receive();
@@ -149,71 +136,24 @@ class Poster::Call {
   std::stop_callback<std::function<void()>> stopped_;
 };
 
-awaitable<std::string> Poster::Call::resolve(std::vector<tcp::endpoint>& into) {
-  error_code not_an_address;
-  const auto address = asio::ip::make_address(place_.host, not_an_address);
-  if (!not_an_address) {
-    into = {tcp::endpoint(address, place_.port)};
-    co_return "";
-  }
-  if (!shared_.resolvers) shared_.resolvers = std::make_unique<asio::thread_pool>(shared_.resolver_threads);
-  const auto lookup = std::make_shared<Lookup>();
-  lookup->news = &news_;
-  const auto work = [lookup, loop = shared_.executor, host = place_.host, port = std::to_string(place_.port),
-                     &resolvers = *shared_.resolvers] {
-    tcp::resolver resolver(resolvers);
-    error_code error;
-    const auto results = resolver.resolve(host, port, error);
-    std::vector<tcp::endpoint> found;
-    for (const auto& result : results) found.push_back(result.endpoint());
-    asio::post(loop, [lookup, error, found = std::move(found)]() mutable {
-      lookup->done = true;
-      lookup->error = error;
-      lookup->found = std::move(found);
-      if (lookup->news != nullptr) lookup->news->notify();
-    });
-  };
-  asio::post(*shared_.resolvers, work);
-  while (!lookup->done && !over_) co_await wait();
-  lookup->news = nullptr;
-  if (!lookup->done) co_return "its name was not resolved in time";
-  if (lookup->error) co_return "its name cannot be resolved: " + lookup->error.message();
-  into = std::move(lookup->found);
-  co_return "";
-}
-
 awaitable<std::string> Poster::Call::connect() {
-  std::vector<tcp::endpoint> endpoints;
-  if (auto failure = co_await resolve(endpoints); !failure.empty()) co_return failure;
-  const auto forbidden = [this](const tcp::endpoint& endpoint) {
+  auto endpoints = co_await shared_.dialer.resolve(place_.host, place_.port, news_, over_);
+  if (!endpoints) co_return endpoints.error();
+  const auto forbidden = [this](const Dialer::Endpoint& endpoint) {
     return what_.may_call != nullptr && !what_.may_call(endpoint.address());
   };
-  if (std::ranges::any_of(endpoints, forbidden)) co_return "its address is not one that may be called";
-  error_code error;
-  for (const auto& endpoint : endpoints) {
-    tcp::socket socket(shared_.executor);
-    bool done = false;
-    socket.async_connect(endpoint, [&](error_code result) {
-      done = true;
-      error = result;
-      news_.notify();
-    });
-    while (!done) {
-      if (over_) socket.close();  // the handler still comes
-      co_await wait();
-    }
-    if (over_) co_return std::string(kOutOfTime);
-    if (error) continue;
-    if (place_.secure) {
-      if (!shared_.tls) shared_.tls = client_context("");
-      stream_.emplace(std::move(socket), *shared_.tls, Stream::Role::client, place_.host);
-    } else {
-      stream_.emplace(std::move(socket));
-    }
-    error = co_await stream_->handshake();
-    co_return error ? "no TLS connection: " + error.message() : "";
+  if (std::ranges::any_of(*endpoints, forbidden)) co_return "its address is not one that may be called";
+  std::size_t at = 0;
+  auto socket = co_await shared_.dialer.connect(*std::move(endpoints), at, news_, over_);
+  if (!socket) co_return socket.error();
+  if (place_.secure) {
+    if (!shared_.tls) shared_.tls = client_context("");
+    stream_.emplace(*std::move(socket), *shared_.tls, Stream::Role::client, place_.host);
+  } else {
+    stream_.emplace(*std::move(socket));
   }
-  co_return "it refused a connection: " + error.message();
+  const auto error = co_await stream_->handshake();
+  co_return error ? "no TLS connection: " + error.message() : "";
 }
 
 awaitable<std::string> Poster::Call::send() {

@@ -12,7 +12,6 @@ namespace turnpike::relay {
 
 namespace asio = boost::asio;
 using asio::awaitable;
-using asio::ip::tcp;
 using http::error_code;
 
 namespace {
@@ -100,7 +99,7 @@ NodePeer::NodePeer(NodeClient& client, const scheduler::NodeSpec& spec)
   if (!parsed) throw std::invalid_argument("node " + spec.id + ": not a URL");  // the configuration was checked for it
   tls_ = parsed->scheme() == "https";
   host_ = parsed->host_address();
-  port_ = parsed->port().empty() ? (tls_ ? "443" : "80") : std::string(parsed->port());
+  port_ = parsed->port_number() != 0 ? parsed->port_number() : tls_ ? 443 : 80;
   path_prefix_ = std::string(parsed->encoded_path());
   while (path_prefix_.ends_with('/')) path_prefix_.pop_back();
   const std::string authority(parsed->encoded_host_and_port());
@@ -143,72 +142,31 @@ void NodePeer::drop_idle() {
   }
 }
 
-struct NodePeer::Lookup {
-  explicit Lookup(const asio::any_io_executor& executor) : resolver(executor) {}
-  tcp::resolver resolver;
-  bool done = false;
-  bool abandoned = false;
-  error_code error;
-  std::vector<tcp::endpoint> found;
-};
-
-awaitable<bool> NodePeer::resolve(Signal& news, const bool& give_up, std::string& failure) {
-  error_code not_an_address;
-  const auto address = asio::ip::make_address(host_, not_an_address);
-  if (!not_an_address) {
-    endpoints_ = {tcp::endpoint(address, static_cast<std::uint16_t>(std::stoul(port_)))};
-    co_return true;
-  }
-  // Asio's resolver cannot be interrupted in mid-query: what it needs lives as long as the query.
-  const auto lookup = std::make_shared<Lookup>(client_.executor_);
-  lookup->resolver.async_resolve(host_, port_,
-                                 [lookup, &news](error_code error, const tcp::resolver::results_type& results) {
-                                   lookup->done = true;
-                                   lookup->error = error;
-                                   for (const auto& result : results) lookup->found.push_back(result.endpoint());
-                                   if (!lookup->abandoned) news.notify();
-                                 });
-  while (!lookup->done && !give_up) {
-    if (!news.take()) co_await news.wait();
-  }
-  if (!lookup->done || lookup->error) {
-    lookup->abandoned = true;
-    failure =
-        lookup->done ? "its name cannot be resolved: " + lookup->error.message() : "its name was not resolved in time";
-    co_return false;
-  }
-  endpoints_ = std::move(lookup->found);
-  next_endpoint_ = 0;
-  co_return !endpoints_.empty();
-}
-
 awaitable<ConnectionPtr> NodePeer::connect(Signal& news, const bool& give_up, std::string& failure) {
-  if (endpoints_.empty() && !co_await resolve(news, give_up, failure)) co_return nullptr;
-  // A name often has an address that nobody listens at: `localhost` is ::1 first.
-  for (auto left = endpoints_.size(); left > 0; --left) {
-    tcp::socket socket(client_.executor_);
-    bool done = false;
-    error_code error;
-    socket.async_connect(endpoints_[next_endpoint_ % endpoints_.size()], [&](error_code result) {
-      done = true;
-      error = result;
-      news.notify();
-    });
-    while (!done) {
-      if (give_up) socket.close();  // the handler still comes, with operation_aborted
-      if (!news.take()) co_await news.wait();
+  auto& dialer = client_.dialer_;
+  if (endpoints_.empty()) {
+    auto found = co_await dialer.resolve(host_, port_, news, give_up);
+    if (!found) {
+      failure = std::move(found.error());
+      co_return nullptr;
     }
-    if (!give_up && !error) co_return connected(std::move(socket));
-    ++next_endpoint_;  // the next try begins with the next one
-    failure = give_up ? "it did not take a connection in time" : "it refused a connection: " + error.message();
-    if (give_up) break;
+    endpoints_ = *std::move(found);
+    first_endpoint_ = 0;
   }
-  // After the last one the name is asked again.
-  if (next_endpoint_ >= endpoints_.size()) endpoints_.clear();
+  auto at = first_endpoint_;
+  auto socket = co_await dialer.connect(endpoints_, at, news, give_up);
+  if (socket) {
+    first_endpoint_ = at;
+    co_return connected(*std::move(socket));
+  }
+  failure = std::move(socket.error());
+  // The next try begins behind an address that let the time pass; after the last one the name is asked again.
+  first_endpoint_ = at + 1;
+  if (!give_up || first_endpoint_ >= endpoints_.size()) endpoints_.clear();
   co_return nullptr;
 }
 
-ConnectionPtr NodePeer::connected(tcp::socket socket) {
+ConnectionPtr NodePeer::connected(http::Dialer::Socket socket) {
   if (!tls_) return std::make_shared<NodeConnection>(*this, http::Stream(std::move(socket)));
   if (!client_.tls_) {
     client_.tls_ = std::make_unique<NodeClient::Tls>();
@@ -221,8 +179,12 @@ ConnectionPtr NodePeer::connected(tcp::socket socket) {
 
 // ---- all of them ----
 
-NodeClient::NodeClient(asio::any_io_executor executor, Deadlines& deadlines, NodeClientLimits limits)
-    : executor_(executor), deadlines_(deadlines), limits_(limits), closed_(std::move(executor)) {}
+NodeClient::NodeClient(asio::any_io_executor executor, Deadlines& deadlines, NodeClientLimits limits,
+                       http::Dialer::Resolve resolve)
+    : dialer_(executor, limits.resolver_threads, std::move(resolve)),
+      deadlines_(deadlines),
+      limits_(limits),
+      closed_(std::move(executor)) {}
 
 NodeClient::~NodeClient() = default;
 

@@ -1,5 +1,8 @@
 // A gateway's life under its operator's signals, and TLS on both sides.
+#include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -155,6 +158,27 @@ TEST_F(Lifecycle, a_node_is_reached_by_whichever_address_of_its_name_takes_a_con
   const auto key = create_key("100");
   ASSERT_TRUE(eventually([&] { return ask(key, chat("x")).status == 200; }));
   EXPECT_TRUE(ask(key, chat("x", true)).done());
+}
+
+TEST_F(Lifecycle, a_node_whose_name_takes_long_to_resolve_delays_no_other) {
+  const auto fifo = folder.file("slow");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  add_node();
+  const auto at = nodes.back()->address();
+  config["nodes"][0]["url"] = "http://quick.example" + at.substr(at.rfind(':')) + "/v1";
+  auto slow = config["nodes"][0];
+  slow["id"] = "slow";
+  slow["url"] = "http://slow.example/v1";
+  config["nodes"].insert(config["nodes"].begin(), slow);
+  // Asked for once.
+  config["scheduler"] = {{"probe_interval_ms", 600'000}};
+  start_gateway({.environment = {{"LD_PRELOAD", TURNPIKE_TEST_NAMES},
+                                 {"TURNPIKE_TEST_NAMES", "slow.example=" + fifo + ";quick.example=127.0.0.1"}}});
+  const auto key = create_key("100");
+  EXPECT_TRUE(eventually([&] { return ask(key, chat("x")).status == 200; }));
+  const int answer = ::open(fifo.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);  // NOLINT(*-vararg)
+  EXPECT_GE(answer, 0) << "nobody asks for the slow name any more";
+  ::close(answer);
 }
 
 }  // namespace

@@ -186,6 +186,7 @@ struct Relay {
   std::size_t max_node_head_bytes = 0;
   std::size_t retries = 0;  // attempts before the first byte, the first one among them
   std::size_t idle_connections_per_node = 0;
+  std::size_t resolver_threads = 0;
   Milliseconds idle_connection_timeout{};
   bool continuation = true;
   std::uint64_t image_token_allowance = 0;

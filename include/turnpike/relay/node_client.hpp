@@ -14,6 +14,7 @@
 
 #include "turnpike/base/deadlines.hpp"
 #include "turnpike/base/signal.hpp"
+#include "turnpike/http/dialer.hpp"
 #include "turnpike/http/input_buffer.hpp"
 #include "turnpike/http/known_head.hpp"
 #include "turnpike/http/stream.hpp"
@@ -85,6 +86,7 @@ using ConnectionPtr = std::shared_ptr<NodeConnection>;
 struct NodeClientLimits {
   std::size_t idle_connections_per_node = 64;
   std::chrono::milliseconds idle_timeout{30'000};
+  std::size_t resolver_threads = 4;
 };
 
 // What the peers of all nodes share: the loop, TLS settings made when first needed, the count of open connections.
@@ -125,20 +127,18 @@ class NodePeer {
  private:
   friend class NodeClient;
   friend class NodeConnection;
-  struct Lookup;
-  boost::asio::awaitable<bool> resolve(Signal& news, const bool& give_up, std::string& failure);
-  ConnectionPtr connected(boost::asio::ip::tcp::socket socket);
+  ConnectionPtr connected(http::Dialer::Socket socket);
 
   NodeClient& client_;
   std::string url_;
   std::string key_;
   std::string host_;
-  std::string port_;
+  std::uint16_t port_ = 0;
   bool tls_ = false;
   std::string path_prefix_;
   std::string head_lines_;
-  std::vector<boost::asio::ip::tcp::endpoint> endpoints_;
-  std::size_t next_endpoint_ = 0;
+  std::vector<http::Dialer::Endpoint> endpoints_;  // of the name; empty: it has to be asked
+  std::size_t first_endpoint_ = 0;                 // to be tried first
   std::vector<ConnectionPtr> idle_;
   LastHead last_answer_;
   LastHead last_stream_;
@@ -148,7 +148,9 @@ class NodePeer {
 
 class NodeClient {
  public:
-  NodeClient(boost::asio::any_io_executor executor, Deadlines& deadlines, NodeClientLimits limits);
+  // `resolve`: null for the system's resolver.
+  NodeClient(boost::asio::any_io_executor executor, Deadlines& deadlines, NodeClientLimits limits,
+             http::Dialer::Resolve resolve = nullptr);
   ~NodeClient();
   NodeClient(const NodeClient&) = delete;
   NodeClient& operator=(const NodeClient&) = delete;
@@ -166,7 +168,7 @@ class NodeClient {
   friend class NodeConnection;
   struct Tls;
   void forget_gone();
-  boost::asio::any_io_executor executor_;
+  http::Dialer dialer_;
   Deadlines& deadlines_;
   NodeClientLimits limits_;
   std::unique_ptr<Tls> tls_;
