@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drives the fixed node directly, through nginx and through Turnpike, in turn, and prints one table.
+"""Drives the fixed node directly, through nginx, through Turnpike and through the floor, in turn, and prints one table.
 
 Python standard library only; bench/run.sh builds what it needs. Everything listens on 127.0.0.1, on ports the system
 chose, in a temporary folder that is removed at the end with every process that was started.
@@ -111,10 +111,20 @@ def rss_kib(pid):
     return 0
 
 
-def start_node(processes, build):
-    child = processes.start("node", [os.path.join(build, "turnpike-bench-node")], stdout=subprocess.PIPE)
+def start_listening(processes, name, command):
+    """Starts a program that says where it listens."""
+    child = processes.start(name, command, stdout=subprocess.PIPE)
     line = child.stdout.readline().decode()
-    return Target("direct", line.split("listening on ")[1].strip(), child.pid)
+    return Target(name, line.split("listening on ")[1].strip(), child.pid)
+
+
+def start_node(processes, build):
+    return start_listening(processes, "direct", [os.path.join(build, "turnpike-bench-node")])
+
+
+def start_floor(processes, folder, node, build):
+    return start_listening(processes, "floor", [os.path.join(build, "turnpike-bench-floor"), "--node", node.address,
+                                                "--data-dir", folder])
 
 
 def start_nginx(processes, folder, node):
@@ -272,6 +282,8 @@ def start_targets(arguments, folder, processes):
         targets.append(start_nginx(processes, folder, node))
     if "turnpike" in wanted and os.path.exists(os.path.join(arguments.build, "turnpike")):
         targets.append(start_turnpike(processes, folder, node, arguments.build))
+    if "floor" in wanted:
+        targets.append(start_floor(processes, folder, node, arguments.build))
     return targets
 
 
@@ -301,7 +313,7 @@ def measure(arguments, folder, processes):
             processes.stop_all()
             targets = start_targets(arguments, os.path.join(folder, str(number)), processes)
         if number == 0:
-            print_memory([target for target in targets if target.name != "direct"], arguments.streams, arguments.build)
+            print_memory([target for target in targets if target.name in ("nginx", "turnpike")], arguments.streams, arguments.build)
         measure_round(arguments, targets, sums)
     print_table(sums, targets)
     return 1 if any(one.errors for one in sums.values()) else 0
@@ -313,7 +325,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=1, help="of one run")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--streams", type=int, default=2000, help="held open for the memory table")
-    parser.add_argument("--only", default="direct,nginx,turnpike")
+    parser.add_argument("--only", default="direct,nginx,turnpike,floor")
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
