@@ -86,20 +86,8 @@ struct Client {
 
 class FixedNode {
  public:
-  explicit FixedNode(const std::string& listen) : epoll_(epoll_create1(EPOLL_CLOEXEC)), answers_(make_answers()) {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    const int on = 1;
-    (void)setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    sockaddr_in address = bench::parse_address(listen);
-    socklen_t length = sizeof address;
-    // The socket interface takes every address family by the one pointer type.
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (bind(listener_, generic, length) != 0 || ::listen(listener_, 4096) != 0) bench::give_up("listen");
-    if (getsockname(listener_, generic, &length) != 0) bench::give_up("getsockname");
-    std::printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
-    std::fflush(stdout);
-    bench::watch(epoll_, EPOLL_CTL_ADD, listener_, EPOLLIN);
-  }
+  explicit FixedNode(const std::string& listen)
+      : epoll_(epoll_create1(EPOLL_CLOEXEC)), listener_(bench::listen_at(listen, epoll_)), answers_(make_answers()) {}
 
   [[noreturn]] void run() {
     std::array<epoll_event, 512> events{};

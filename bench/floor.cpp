@@ -142,18 +142,10 @@ struct Pair {
 class Floor {
  public:
   Floor(const std::string& listen, const std::string& node, const std::string& folder)
-      : epoll_(epoll_create1(EPOLL_CLOEXEC)), node_(bench::parse_address(node)), rows_(folder + "/floor.db") {
-    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    sockaddr_in address = bench::parse_address(listen);
-    socklen_t length = sizeof address;
-    // The socket interface takes every address family by the one pointer type.
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (bind(listener_, generic, length) != 0 || ::listen(listener_, 4096) != 0) bench::give_up("listen");
-    if (getsockname(listener_, generic, &length) != 0) bench::give_up("getsockname");
-    std::printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
-    std::fflush(stdout);
-    bench::watch(epoll_, EPOLL_CTL_ADD, listener_, EPOLLIN);
-  }
+      : epoll_(epoll_create1(EPOLL_CLOEXEC)),
+        node_(bench::parse_address(node)),
+        rows_(folder + "/floor.db"),
+        listener_(bench::listen_at(listen, epoll_)) {}
 
   [[noreturn]] void run() {
     std::array<epoll_event, 128> events{};
@@ -224,8 +216,8 @@ class Floor {
 
   int epoll_;
   sockaddr_in node_;
-  int listener_ = -1;
   Rows rows_;
+  int listener_;
   std::vector<std::shared_ptr<Pair>> pairs_;  // by either descriptor
   std::array<char, 65536> buffer_{};
 };

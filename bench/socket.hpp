@@ -1,4 +1,4 @@
-// What the two load programs share: non-blocking IPv4 sockets on epoll, with as little of it as they need.
+// What the programs here share: non-blocking IPv4 sockets on epoll, with as little of it as they need.
 #pragma once
 
 #include <arpa/inet.h>
@@ -49,6 +49,23 @@ inline void watch(int epoll, int operation, int fd, std::uint32_t events) {
   event.events = events;
   event.data.fd = fd;
   if (epoll_ctl(epoll, operation, fd, &event) != 0) give_up("epoll_ctl");
+}
+
+// A listening socket that `epoll` watches; says where it listens.
+inline int listen_at(const std::string& text, int epoll) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  const int on = 1;
+  (void)setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address = parse_address(text);
+  socklen_t length = sizeof address;
+  // The socket interface takes every address family by the one pointer type.
+  auto* generic = reinterpret_cast<sockaddr*>(&address);
+  if (bind(listener, generic, length) != 0 || listen(listener, 4096) != 0) give_up("listen");
+  if (getsockname(listener, generic, &length) != 0) give_up("getsockname");
+  std::printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
+  std::fflush(stdout);
+  watch(epoll, EPOLL_CTL_ADD, listener, EPOLLIN);
+  return listener;
 }
 
 inline void raise_descriptor_limit() {
