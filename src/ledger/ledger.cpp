@@ -160,6 +160,7 @@ struct OpenHold {
   std::string model;
   Instant opened{};
   WallTime created_at{};
+  std::list<OpenHold>* list = nullptr;  // where it is
   bool journaled = false;
 };
 
@@ -214,6 +215,7 @@ struct Ledger::State {
   // A hold moves from `young` (oldest first) to `journaled` when it is written down, and to `spare` when it is settled.
   std::list<OpenHold> young;
   std::list<OpenHold> journaled;
+  std::list<OpenHold> taken_up;  // written down by whoever keeps their jobs
   std::list<OpenHold> spare;
   std::shared_ptr<ReceiptTail> tail = std::make_shared<ReceiptTail>();
   ReceiptFacts facts;  // their memory is used again
@@ -237,6 +239,7 @@ OpenHold& Ledger::State::open_hold(OpenAccount& account, Money amount, JobFacts 
   young.splice(young.end(), spare, spare.begin());
   OpenHold& open = young.back();
   open.self = std::prev(young.end());
+  open.list = &young;
   open.id = ++last_hold_id;
   open.account = &account;
   open.amount = amount;
@@ -255,11 +258,10 @@ void Ledger::State::close_hold(OpenHold& open) {
   open.account->held -= open.amount;
   stats.held -= open.amount;
   --stats.open_holds;
-  auto& list = open.journaled ? journaled : young;
   if (spare.size() < kMostSpareHolds) {
-    spare.splice(spare.begin(), list, open.self);
+    spare.splice(spare.begin(), *open.list, open.self);
   } else {
-    list.erase(open.self);
+    open.list->erase(open.self);
   }
 }
 
@@ -378,8 +380,10 @@ Result<std::unique_ptr<Ledger>> Ledger::open(storage::Database& database, const 
                                              const events::Subscriptions* subscriptions) {
   Opening opening;
   if (auto caught_up = catch_up(database); !caught_up) return std::unexpected(std::move(caught_up).error());
-  const auto today = day_of(clock.wall());
-  const auto loaded = database.run_now([&](storage::Connection& connection) { opening = load(connection, today); });
+  const auto now = clock.wall();
+  const auto today = day_of(now);
+  const auto loaded =
+      database.run_now([&](storage::Connection& connection) { opening = load(connection, today, now); });
   if (!loaded) return std::unexpected(loaded.error());
   if (opening.accounts.size() > limits.max_accounts) {
     return fail(Fault::service_unavailable, "The database holds more accounts than ledger.max_accounts.");
@@ -497,7 +501,7 @@ void Ledger::end_unpaid(Hold hold, Unpaid why) {
 
 std::vector<RunningJob> Ledger::running_jobs(AccountId account) const {
   std::vector<RunningJob> jobs;
-  for (const auto* holds : {&state_->journaled, &state_->young}) {
+  for (const auto* holds : {&state_->journaled, &state_->young, &state_->taken_up}) {
     for (const OpenHold& open : *holds) {
       if (open.account->account.id != account) continue;
       jobs.push_back({.hold_id = open.id,
@@ -543,6 +547,8 @@ Hold Ledger::take_up(AccountId account, Money amount, JobFacts job, WallTime hel
   give_back(account, amount);
   OpenHold& open = state_->open_hold(*state_->find(account), amount, job);
   open.created_at = held_at;
+  state_->taken_up.splice(state_->taken_up.end(), state_->young, open.self);
+  open.list = &state_->taken_up;
   return Hold(*this, open);
 }
 
@@ -699,6 +705,7 @@ void Ledger::journal_open_holds(Instant now) {
                            .created_at = open.created_at});
     open.journaled = true;
     state_->journaled.splice(state_->journaled.end(), young, young.begin());
+    open.list = &state_->journaled;
   }
   std::ignore = state_->database.write(std::move(batch), storage::Queueing::guaranteed);
 }

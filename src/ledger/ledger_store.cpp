@@ -71,6 +71,16 @@ std::vector<JournalHolds::Row> left_holds(Connection& connection) {
   return rows;
 }
 
+void end_left_holds(Connection& connection, WallTime now) {
+  connection
+      .prepare(
+          "INSERT OR IGNORE INTO unpaid_jobs (job_id, account_id, model, held_nanousd, code, created_at, ended_at) "
+          "SELECT job_id, account_id, model, amount_nanousd, 'gateway_restart', created_at, ? FROM holds")
+      .bind(micros(now))
+      .run();
+  connection.prepare("DELETE FROM holds").run();
+}
+
 std::int64_t number(Connection& connection, storage::Sql sql) {
   auto query = connection.prepare(sql);
   query.step();
@@ -287,7 +297,7 @@ void ReadEarnings::run(Connection& connection) {
   }
 }
 
-Opening load(Connection& connection, WallTime day) {
+Opening load(Connection& connection, WallTime day, WallTime now) {
   Opening opening;
   mark_ends(connection);
   std::vector<std::size_t> active;  // accounts that had entries since `day`
@@ -315,7 +325,7 @@ Opening load(Connection& connection, WallTime day) {
   opening.last_hold_id = number(connection, "SELECT coalesce(max(id), 0) FROM holds");
   opening.receipts = count_receipts(connection);
   opening.left_holds = left_holds(connection);
-  connection.prepare("DELETE FROM holds").run();
+  end_left_holds(connection, now);
   return opening;
 }
 

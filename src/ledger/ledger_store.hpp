@@ -189,8 +189,8 @@ struct Opening {
   std::int64_t receipts = 0;  // in the log
   std::vector<JournalHolds::Row> left_holds;
 };
-// `day`: since when to count the accounts' tokens.
-Opening load(storage::Connection& connection, WallTime day);
+// `day`: since when to count the accounts' tokens. The jobs of the holds that are left end `now`, as failed.
+Opening load(storage::Connection& connection, WallTime day, WallTime now);
 
 // Brings what earlier runs wrote ahead into the tables, unless it is there. To be handed to Database::replay; keep one
 // for the whole of it.

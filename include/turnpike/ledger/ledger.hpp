@@ -221,9 +221,9 @@ class Hold {
 class Ledger {
  public:
   // Loads accounts and balances; blocks, so call it at start only. Holds that an earlier run left open are released
-  // with the reason gateway_restart, logged and counted. Errors: internal_error when the database cannot be read or
-  // does not add up, service_unavailable when there are more accounts than the limit. `subscriptions`: who is told of
-  // credits that come in; null: nobody.
+  // with the reason gateway_restart, logged and counted, and their jobs have failed with it. Errors: internal_error
+  // when the database cannot be read or does not add up, service_unavailable when there are more accounts than the
+  // limit. `subscriptions`: who is told of credits that come in; null: nobody.
   [[nodiscard]] static Result<std::unique_ptr<Ledger>> open(storage::Database& database, const Clock& clock,
                                                             Limits limits,
                                                             const events::Subscriptions* subscriptions = nullptr);

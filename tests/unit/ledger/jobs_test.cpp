@@ -1,4 +1,6 @@
 // The jobs of an account: those that hold credits, those that were charged, those that ended without a charge.
+#include <gmock/gmock.h>
+
 #include <vector>
 
 #include "ledger_fixture.hpp"
@@ -35,6 +37,35 @@ class Jobs : public test::LedgerTest {
     return all;
   }
 };
+
+TEST_F(Jobs, that_a_crash_cut_off_have_failed_at_the_next_start) {
+  start();
+  const AccountId account = account_with(10'000);
+  auto cut_off = hold(account, 100).value();
+  const auto began = clock.wall();
+  const Money queued_amount = ledger->set_aside(hold(account, 200).value());
+  auto queued = ledger->take_up(account, queued_amount, {.job_id = "queued", .model = "m-1"}, clock.wall());
+  clock.advance(std::chrono::seconds(5));
+  ledger->journal_open_holds(clock.now());
+  history(account);  // waits for what was written before it
+  crash();
+  ledger->release(std::move(cut_off), "crashed");
+  ledger->release(std::move(queued), "crashed");
+  start();
+  const auto job = ended(account, "job_1");
+  ASSERT_TRUE(job);
+  EXPECT_FALSE(job->paid);
+  EXPECT_EQ(job->code, "gateway_restart");
+  EXPECT_EQ(job->held.nanousd(), 100);
+  EXPECT_EQ(job->held_at, began);
+  EXPECT_EQ(job->charge.created_at, clock.wall());
+  EXPECT_THAT(ids(unpaid(account)), testing::ElementsAre("job_1")) << "one that is queued goes on";
+  EXPECT_EQ(available(account), 10'000);
+  EXPECT_EQ(ledger->stats().released_at_start, 1U);
+  start();
+  EXPECT_THAT(ids(unpaid(account)), testing::ElementsAre("job_1"));
+  expect_right_books();
+}
 
 TEST_F(Jobs, that_hold_credits_are_known_newest_first_until_they_are_settled) {
   start();
