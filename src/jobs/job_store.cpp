@@ -15,6 +15,7 @@ namespace {
 
 using storage::Connection;
 using storage::micros;
+using storage::Sql;
 using storage::Statement;
 using storage::wall_time;
 
@@ -25,8 +26,11 @@ std::size_t size_of(std::int64_t stored) {
   return static_cast<std::size_t>(stored);
 }
 
-// The columns of every SELECT of jobs, in their order: id, public_id, account_id, state, dialect, model, tries, fault,
-// fault_message, fault_param, next_try_at, node_id, created_at, updated_at, held_nanousd.
+// What job_of() reads.
+constexpr storage::SqlPart kJobColumns =
+    "id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, next_try_at, node_id, "
+    "created_at, updated_at, held_nanousd";
+
 Job job_of(const Statement& row) {
   Job job{.row = row.integer(0),
           .id = std::string(row.text(1)),
@@ -49,9 +53,7 @@ Job job_of(const Statement& row) {
 }
 
 std::optional<Job> read_by_row(Connection& connection, std::int64_t row) {
-  auto query = connection.prepare(
-      "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, next_try_at, "
-      "node_id, created_at, updated_at, held_nanousd FROM queue_jobs WHERE id = ?");
+  auto query = connection.prepare(Sql::join<"SELECT ", kJobColumns, " FROM queue_jobs WHERE id = ?">());
   if (!query.bind(row).step()) return std::nullopt;
   return job_of(query);
 }
@@ -232,10 +234,9 @@ void CancelJob::run(Connection& connection) {
 
 void ReadJob::run(Connection& connection) {
   job.reset();
-  auto query = connection.prepare(
-      "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, next_try_at, "
-      "node_id, created_at, updated_at, held_nanousd, result FROM queue_jobs "
-      "WHERE public_id = ?1 AND (?2 IS NULL OR account_id = ?2)");
+  auto query = connection.prepare(Sql::join<"SELECT ", kJobColumns,
+                                            ", result FROM queue_jobs WHERE public_id = ?1 AND "
+                                            "(?2 IS NULL OR account_id = ?2)">());
   if (!query.bind(std::string_view(id)).bind(account).step()) return;
   job = job_of(query);
   if (job->state == State::complete) job->result = query.text(15);
@@ -243,7 +244,11 @@ void ReadJob::run(Connection& connection) {
 
 namespace {
 
-// The same values for either statement: of an account, by its index, or of all.
+// For either statement: of an account, by its index, or of all.
+constexpr storage::SqlPart kFiltered =
+    "AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR created_at >= ?4) "
+    "AND (?5 IS NULL OR created_at < ?5) AND id < ?6 ORDER BY id DESC LIMIT ?7";
+
 void bind_filter(Statement& query, const Filter& filter) {
   query.bind(filter.account)
       .bind_text_or_null(filter.state ? to_string(*filter.state) : std::string_view())
@@ -270,21 +275,14 @@ Page page_of(Statement& query, std::size_t limit) {
 
 void ListJobs::run(Connection& connection) {
   if (filter.account) {
-    auto query = connection.prepare(
-        "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, "
-        "next_try_at, node_id, created_at, updated_at, held_nanousd FROM queue_jobs WHERE account_id = ?1 "
-        "AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR created_at >= ?4) "
-        "AND (?5 IS NULL OR created_at < ?5) AND id < ?6 ORDER BY id DESC LIMIT ?7");
+    auto query =
+        connection.prepare(Sql::join<"SELECT ", kJobColumns, " FROM queue_jobs WHERE account_id = ?1 ", kFiltered>());
     bind_filter(query, filter);
     page = page_of(query, filter.limit);
     return;
   }
   auto query = connection.prepare(
-      "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, "
-      "next_try_at, node_id, created_at, updated_at, held_nanousd FROM queue_jobs WHERE (?1 IS NULL OR account_id = "
-      "?1) "
-      "AND (?2 IS NULL OR state = ?2) AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR created_at >= ?4) "
-      "AND (?5 IS NULL OR created_at < ?5) AND id < ?6 ORDER BY id DESC LIMIT ?7");
+      Sql::join<"SELECT ", kJobColumns, " FROM queue_jobs WHERE (?1 IS NULL OR account_id = ?1) ", kFiltered>());
   bind_filter(query, filter);
   page = page_of(query, filter.limit);
 }
@@ -292,12 +290,13 @@ void ListJobs::run(Connection& connection) {
 // Newest end first; a page goes on behind its last job, wherever that is then.
 void ListGivenUp::run(Connection& connection) {
   auto query = connection.prepare(
-      "SELECT id, public_id, account_id, state, dialect, model, tries, fault, fault_message, fault_param, "
-      "next_try_at, node_id, created_at, updated_at, held_nanousd FROM queue_jobs "
-      "WHERE account_id = ?1 AND (state = 'dead' OR state = 'cancelled') AND (?2 IS NULL OR state = ?2) "
-      "AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR updated_at >= ?4) AND (?5 IS NULL OR updated_at < ?5) "
-      "AND (?6 IS NULL OR (updated_at, id) < (SELECT updated_at, id FROM queue_jobs WHERE id = ?6)) "
-      "ORDER BY updated_at DESC, id DESC LIMIT ?7");
+      Sql::join<
+          "SELECT ", kJobColumns,
+          " FROM queue_jobs "
+          "WHERE account_id = ?1 AND (state = 'dead' OR state = 'cancelled') AND (?2 IS NULL OR state = ?2) "
+          "AND (?3 IS NULL OR model = ?3) AND (?4 IS NULL OR updated_at >= ?4) AND (?5 IS NULL OR updated_at < ?5) "
+          "AND (?6 IS NULL OR (updated_at, id) < (SELECT updated_at, id FROM queue_jobs WHERE id = ?6)) "
+          "ORDER BY updated_at DESC, id DESC LIMIT ?7">());
   query.bind(filter.account)
       .bind_text_or_null(filter.state ? to_string(*filter.state) : std::string_view())
       .bind_text_or_null(filter.model)

@@ -12,14 +12,18 @@ namespace {
 
 using storage::Connection;
 using storage::micros;
+using storage::Sql;
 using storage::Statement;
 using storage::wall_time;
 
 constexpr std::size_t kMostEntriesLookedAt = 2'000;  // for one page
 constexpr std::size_t kMostForgottenAtOnce = 10'000;
 
-// From a row of: id, amount, job_id, model, basis, prompt and completion tokens, node_id, created_at, receipt,
-// receipt_hash.
+// What paid_job() reads.
+constexpr storage::SqlPart kPaidColumns =
+    "id, amount_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, node_id, created_at, receipt, "
+    "receipt_hash";
+
 EndedJob paid_job(const Statement& row) {
   EndedJob job;
   job.cursor = job.charge.id = row.integer(0);
@@ -40,7 +44,9 @@ EndedJob paid_job(const Statement& row) {
   return job;
 }
 
-// From a row of: id, job_id, model, held, code, created_at, ended_at.
+// What unpaid_job() reads.
+constexpr storage::SqlPart kUnpaidColumns = "id, job_id, model, held_nanousd, code, created_at, ended_at";
+
 EndedJob unpaid_job(const Statement& row) {
   EndedJob job;
   job.paid = false;
@@ -68,8 +74,7 @@ void ReadPaidJobs::run(Connection& connection) {
       return;
     }
     auto row = connection.prepare(
-        "SELECT id, amount_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, node_id, created_at, "
-        "receipt, receipt_hash, type = 'charge', coalesce(previous_id, 0) FROM entries WHERE id = ?");
+        Sql::join<"SELECT ", kPaidColumns, ", type = 'charge', coalesce(previous_id, 0) FROM entries WHERE id = ?">());
     if (!row.bind(next).step()) return;  // its commit failed
     const auto at = wall_time(row.integer(8));
     // Entries of an account are in the order of their times.
@@ -86,9 +91,9 @@ void ReadPaidJobs::run(Connection& connection) {
 void ReadUnpaidJobs::run(Connection& connection) {
   page = {};
   auto row = connection.prepare(
-      "SELECT id, job_id, model, held_nanousd, code, created_at, ended_at FROM unpaid_jobs WHERE account_id = ?1 AND "
-      "id < ?2 AND (?3 IS NULL OR model = ?3) AND ended_at >= ?4 AND ended_at < ?5 AND "
-      "(?6 IS NULL OR (code IS NULL) = ?6) ORDER BY id DESC LIMIT ?7");
+      Sql::join<"SELECT ", kUnpaidColumns,
+                " FROM unpaid_jobs WHERE account_id = ?1 AND id < ?2 AND (?3 IS NULL OR model = ?3) AND ended_at >= ?4 "
+                "AND ended_at < ?5 AND (?6 IS NULL OR (code IS NULL) = ?6) ORDER BY id DESC LIMIT ?7">());
   row.bind(account)
       .bind(before.value_or(std::numeric_limits<std::int64_t>::max()))
       .bind_text_or_null(filter.model)
@@ -108,15 +113,13 @@ void ReadUnpaidJobs::run(Connection& connection) {
 void ReadJob::run(Connection& connection) {
   page.reset();
   auto paid = connection.prepare(
-      "SELECT id, amount_nanousd, job_id, model, basis, prompt_tokens, completion_tokens, node_id, created_at, "
-      "receipt, receipt_hash FROM entries WHERE job_id = ? AND account_id = ? AND type = 'charge'");
+      Sql::join<"SELECT ", kPaidColumns, " FROM entries WHERE job_id = ? AND account_id = ? AND type = 'charge'">());
   if (paid.bind(std::string_view(job_id)).bind(account).step()) {
     page = paid_job(paid);
     return;
   }
   auto unpaid = connection.prepare(
-      "SELECT id, job_id, model, held_nanousd, code, created_at, ended_at FROM unpaid_jobs WHERE job_id = ? AND "
-      "account_id = ?");
+      Sql::join<"SELECT ", kUnpaidColumns, " FROM unpaid_jobs WHERE job_id = ? AND account_id = ?">());
   if (unpaid.bind(std::string_view(job_id)).bind(account).step()) page = unpaid_job(unpaid);
 }
 

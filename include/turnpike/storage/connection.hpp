@@ -3,6 +3,8 @@
 // Thread: the database's.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -24,14 +26,34 @@ class StorageError : public std::runtime_error {
   bool constraint_;
 };
 
+// A piece of a statement's text.
+template <std::size_t kSize>
+struct SqlPart {
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  consteval SqlPart(const char (&literal)[kSize]) { std::ranges::copy(literal, text.begin()); }
+  std::array<char, kSize> text{};  // with the zero that ends it
+};
+
 // A statement's text. Only literals: statements are kept prepared under the address of their text.
 class Sql {
  public:
   // NOLINTNEXTLINE(google-explicit-constructor)
   consteval Sql(const char* text) : text_(text) {}
+  // Of several, some of them shared with other statements.
+  template <SqlPart... kParts>
+  static consteval Sql join() {
+    return kJoined<kParts...>.data();
+  }
   [[nodiscard]] const char* text() const { return text_; }
 
  private:
+  template <SqlPart... kParts>
+  static constexpr auto kJoined = [] {
+    std::array<char, (kParts.text.size() + ...) - sizeof...(kParts) + 1> joined{};
+    auto to = joined.begin();
+    ((to = std::ranges::copy_n(kParts.text.begin(), static_cast<std::ptrdiff_t>(kParts.text.size()) - 1, to).out), ...);
+    return joined;
+  }();
   const char* text_;
 };
 
