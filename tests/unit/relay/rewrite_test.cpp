@@ -325,6 +325,32 @@ TEST_F(Chunks, that_are_alike_are_taken_together_up_to_one_that_is_not_or_has_no
   EXPECT_EQ(taken, 5U);
 }
 
+TEST_F(Chunks, that_are_alike_find_room_however_long_the_gateways_names_are) {
+  for (const std::size_t size : {1U, 5U, 300U}) {
+    const auto name = "\"" + std::string(size, 'I') + "\"";
+    ChunkRewriter rewriter(scanner_, name, name, false);
+    append(rewriter, chunk("first"));
+    std::string stream_bytes;
+    std::string written;
+    std::string texts;
+    for (std::size_t i = 0; i < 100; ++i) {
+      const std::string text(i % 40 + 1, static_cast<char>('a' + i % 26));
+      ChunkRewriter full(scanner_, name, name, false);
+      append(full, chunk(text));
+      written += out_;
+      texts += text;
+      stream_bytes.append("data: ").append(chunk(text)).append("\n\n");
+    }
+    out_ = std::string();  // no memory from before
+    std::string said;
+    std::string_view stream = stream_bytes;
+    EXPECT_EQ(rewriter.append_alike(out_, stream, kMostEventBytes, &said).events, 100U);
+    EXPECT_EQ(out_, written);
+    EXPECT_EQ(said, texts);
+    EXPECT_TRUE(stream.empty());
+  }
+}
+
 TEST_F(Chunks, hide_usage_that_the_client_did_not_ask_for) {
   auto rewriter = fresh(true);
   EXPECT_EQ(append(rewriter, R"({"id":"c","model":"n","choices":[{"delta":{"content":"x"}}],"usage":)"
