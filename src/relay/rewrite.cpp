@@ -16,6 +16,14 @@ struct Edit {
   std::size_t insert_size = 0;
 };
 
+// What is around the data of an event on one line.
+constexpr std::string_view kEventBegin = "data: ";
+constexpr std::string_view kEventEnd = "\n\n";
+
+std::string_view data_of(std::string_view event) {
+  return event.substr(kEventBegin.size(), event.size() - kEventBegin.size() - kEventEnd.size());
+}
+
 // True when the closing bracket at `end` follows something: a comma has to go between.
 bool has_members(std::string_view json, std::size_t begin, std::size_t end) {
   return json.substr(begin + 1, end - begin - 1).find_first_not_of(" \t\r\n") != std::string_view::npos;
@@ -168,19 +176,19 @@ ChunkRewriter::Kind ChunkRewriter::append(std::string& out, std::string_view dat
   }
   if (!scan_.has_choices) return Kind::bad;
   const auto from = out.size();
-  out.append("data: ");
+  out.append(kEventBegin);
   append_answer(out, data, scan_, id_json_, model_json_, hide_usage_, {});
-  out.append("\n\n");
+  out.append(kEventEnd);
   // Not find_first_of, which looks at each byte by itself.
   if (data.find('\n') != std::string_view::npos || data.find('\r') != std::string_view::npos) {
     // White space between members; in an event it would end a line of data.
     std::replace_if(
-        out.begin() + static_cast<std::ptrdiff_t>(from), out.end() - 2, [](char c) { return c == '\r' || c == '\n'; },
-        ' ');
+        out.begin() + static_cast<std::ptrdiff_t>(from), out.end() - kEventEnd.size(),
+        [](char c) { return c == '\r' || c == '\n'; }, ' ');
   } else {
     if (shapes_ != nullptr && is_worth_keeping()) shapes_->learn(data, scan_, model_json_);
     if (!text_.empty() && !scan_.usage.found() && scan_.finished_choices == 0) {
-      learn(data, std::string_view(out).substr(from));
+      learn(data, data_of(std::string_view(out).substr(from)));
     }
   }
   begun_ = true;
@@ -192,27 +200,25 @@ bool ChunkRewriter::is_worth_keeping() const {
   return !begun_ || (!text_.empty() && theirs_.bytes.empty()) || scan_.finished_choices > 0;
 }
 
-void ChunkRewriter::Seam::assign(std::string_view head, std::string_view tail) {
-  bytes.reserve(tail.size() + head.size());
-  bytes.assign(tail).append(head);
-  tail_size = tail.size();
+void ChunkRewriter::Seam::assign(std::string_view before_text, std::string_view behind_text) {
+  bytes.reserve(behind_text.size() + kEventEnd.size() + kEventBegin.size() + before_text.size());
+  bytes.assign(behind_text).append(kEventEnd);
+  tail_size = bytes.size();
+  bytes.append(kEventBegin).append(before_text);
 }
 
-// `written`: the whole event.
+// `written`: the data as it was written.
 void ChunkRewriter::learn(std::string_view data, std::string_view written) {
   // The text is the one thing both have whole; what is before and after it differs by id and model.
   const auto text_at = scan_.content.at + 1;
   const bool edits_before =
       scan_.id.at < text_at && scan_.model.at < text_at && scan_.id.found() && scan_.model.found();
   if (!edits_before) return;
-  const auto event = std::string("data: ").append(data).append("\n\n");
-  const auto head_size = event.size() - data.size() - 2 + text_at;
-  const auto tail = std::string_view(event).substr(head_size + text_.size());
-  theirs_.assign(std::string_view(event).substr(0, head_size), tail);
+  const auto behind_text = data.substr(text_at + text_.size());
   // White space behind the object was not written.
-  const auto written_tail_size = tail.size() - (data.size() - scan_.object_end - 1);
-  ours_.assign(written.substr(0, written.size() - written_tail_size - text_.size()),
-               written.substr(written.size() - written_tail_size));
+  const auto written_behind = written.size() - (behind_text.size() - (data.size() - scan_.object_end - 1));
+  theirs_.assign(data.substr(0, text_at), behind_text);
+  ours_.assign(written.substr(0, written_behind - text_.size()), written.substr(written_behind));
 }
 
 ChunkRewriter::Alike ChunkRewriter::append_alike(std::string& out, std::string_view& stream,
@@ -292,9 +298,12 @@ std::optional<ChunkRewriter::Kind> ChunkRewriter::append_known(std::string& out,
   if (scan_.only_usage()) return Kind::usage_only;
   begun_ = true;
   if (!text_.empty() && scan_.finished_choices == 0) {
-    const auto written = std::string_view(out).substr(from);
-    theirs_.assign(event.substr(0, match->text_at), event.substr(match->text_at + text_.size()));
-    ours_.assign(written.substr(0, match->written_text_at), written.substr(match->written_text_at + text_.size()));
+    const auto theirs = data_of(event);
+    const auto ours = data_of(std::string_view(out).substr(from));
+    const auto text_at = match->text_at - kEventBegin.size();
+    const auto written_text_at = match->written_text_at - kEventBegin.size();
+    theirs_.assign(theirs.substr(0, text_at), theirs.substr(text_at + text_.size()));
+    ours_.assign(ours.substr(0, written_text_at), ours.substr(written_text_at + text_.size()));
   }
   return Kind::chunk;
 }

@@ -95,7 +95,8 @@ class ChunkRewriter {
   struct Seam {
     std::string bytes;
     std::size_t tail_size = 0;
-    void assign(std::string_view head, std::string_view tail);
+    // Of an event's data. Takes no memory where it has enough.
+    void assign(std::string_view before_text, std::string_view behind_text);
     [[nodiscard]] std::string_view tail() const { return std::string_view(bytes).substr(0, tail_size); }
     [[nodiscard]] std::string_view head() const { return std::string_view(bytes).substr(tail_size); }
   };
