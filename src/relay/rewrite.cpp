@@ -225,33 +225,38 @@ ChunkRewriter::Alike ChunkRewriter::append_alike(std::string& out, std::string_v
                                                  std::size_t max_event_bytes, std::string* said) {
   Alike alike;
   const auto head = theirs_.head();
-  if (head.empty() || !stream.starts_with(head)) return alike;
-  Passage passage{.rest = stream.substr(head.size())};
-  // Memory for the most there is to write, so that none is asked for between: one of our seams for each of theirs, and
-  // what is before the first text and behind the last.
-  const auto seams = stream.size() / theirs_.bytes.size() + 1;
-  const auto longer = std::max(ours_.bytes.size(), theirs_.bytes.size()) - theirs_.bytes.size();
-  out.reserve(out.size() + stream.size() + seams * longer + ours_.bytes.size());
-  if (said != nullptr) said->reserve(said->size() + stream.size());
-  const auto write = [&]() noexcept {
-    const auto from = out.size();
-    out.resize_and_overwrite(out.capacity(), [&](char* begin, std::size_t) noexcept {
-      passage.out = begin + from;
-      take_alike(passage, max_event_bytes, alike);
-      return static_cast<std::size_t>(passage.out - begin);
-    });
-  };
-  if (said == nullptr) {
-    write();
-  } else {
-    const auto from = said->size();
-    said->resize_and_overwrite(said->capacity(), [&](char* begin, std::size_t) noexcept {
-      passage.said = begin + from;
+  if (head.empty()) return alike;
+  while (stream.starts_with(head)) {
+    Passage passage{.rest = stream.substr(head.size())};
+    // Memory for the most there is to write, so that none is asked for between: one of our seams for each of theirs,
+    // and what is before the first text and behind the last.
+    const auto seams = stream.size() / theirs_.bytes.size() + 1;
+    const auto longer = std::max(ours_.bytes.size(), theirs_.bytes.size()) - theirs_.bytes.size();
+    out.reserve(out.size() + stream.size() + seams * longer + ours_.bytes.size());
+    const auto write = [&]() noexcept {
+      const auto from = out.size();
+      out.resize_and_overwrite(out.capacity(), [&](char* begin, std::size_t) noexcept {
+        passage.out = begin + from;
+        take_alike(passage, max_event_bytes, alike);
+        return static_cast<std::size_t>(passage.out - begin);
+      });
+    };
+    if (said == nullptr) {
       write();
-      return static_cast<std::size_t>(passage.said - begin);
-    });
+    } else {
+      const auto from = said->size();
+      said->resize_and_overwrite(said->capacity(), [&](char* begin, std::size_t room) noexcept {
+        passage.said = begin + from;
+        passage.said_end = begin + room;
+        write();
+        return static_cast<std::size_t>(passage.said - begin);
+      });
+    }
+    stream = passage.rest;
+    if (passage.too_long == 0) break;
+    // Texts are a small part of a stream: what is kept for long grows with them, and not with what was read.
+    said->reserve(said->size() + passage.too_long);
   }
-  stream = passage.rest;
   return alike;
 }
 
@@ -269,6 +274,10 @@ void ChunkRewriter::take_alike(Passage& passage, std::size_t max_event_bytes, Al
     if (size == 0 || head_size + size + tail.size() > max_event_bytes) break;
     const bool goes_on = behind.starts_with(seam);
     if (!goes_on && !behind.starts_with(tail)) break;
+    if (passage.said != nullptr && size > static_cast<std::size_t>(passage.said_end - passage.said)) {
+      passage.too_long = size;
+      break;
+    }
     text_ = rest.substr(0, size);
     ++alike.events;
     alike.text_bytes += size;
@@ -279,7 +288,7 @@ void ChunkRewriter::take_alike(Passage& passage, std::size_t max_event_bytes, Al
     passage.out = to;
     return;
   }
-  // That head is another event's, or its event has not all come.
+  // That head is another event's, or its event has not all come, or waits for room.
   passage.out = to - ours_.head().size();
   rest = {rest.data() - head_size, rest.size() + head_size};
 }

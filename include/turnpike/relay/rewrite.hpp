@@ -105,6 +105,8 @@ class ChunkRewriter {
     std::string_view rest;
     char* out = nullptr;
     char* said = nullptr;  // null: texts are not kept
+    char* said_end = nullptr;
+    std::size_t too_long = 0;  // the text that found no room there; 0: each did
   };
   void take_alike(Passage& passage, std::size_t max_event_bytes, Alike& alike) noexcept;
   void learn(std::string_view data, std::string_view written);
