@@ -97,7 +97,8 @@ inference::InferenceLimits inference_limits(const config::Config& config) {
   return {.default_timeout = config.relay.default_timeout,
           .max_timeout = config.relay.max_timeout,
           .image_token_allowance = config.relay.image_token_allowance,
-          .default_max_tokens = config.relay.default_max_tokens.value_or(0)};
+          .default_max_tokens = config.relay.default_max_tokens.value_or(0),
+          .content_digests = config.receipts.content_digests};
 }
 
 identity::LoginTerms login_terms(const config::Config& config) {

@@ -320,6 +320,7 @@ Receipts read_receipts(const Json& from) {
   return {.signed_headers = headers == "always"  ? SignedHeaders::always
                             : headers == "never" ? SignedHeaders::never
                                                  : SignedHeaders::dialect,
+          .content_digests = from.at("content_digests").get<bool>(),
           .unpaid_retention = std::chrono::seconds(count(from, "unpaid_retention_secs")),
           .max_unpaid_jobs = count(from, "max_unpaid_jobs")};
 }

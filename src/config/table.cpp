@@ -348,6 +348,12 @@ constexpr Row kTable[] = {
          "Whether answers bear signatures of their hold and charge (`-tx-signature`, `-settlement-tx`), which cost 0.1 "
          "ms a request: `dialect`: where the key's dialect has them (decentral); `always`; `never`.",
      .choices = "dialect|always|never"},
+    {.path = "receipts/content_digests",
+     .kind = Kind::flag,
+     .fallback = "true",
+     .doc =
+         "Whether a receipt holds the SHA-256 of request and answer: whoever has these can prove by it what was said, "
+         "and whoever guesses a short prompt can confirm the guess."},
     {.path = "receipts/unpaid_retention_secs",
      .kind = Kind::count,
      .fallback = "2592000",

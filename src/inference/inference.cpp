@@ -260,13 +260,14 @@ Result<Inference::Charged> Inference::charge(Job& job, Settled settled, const re
                                              std::span<relay::Part> parts, const Answered& answered,
                                              std::shared_ptr<storage::Operation> beside) {
   relay::attribute(used, parts);
+  std::optional<ledger::ContentDigests> content;
+  if (answered.digest) content = {.request = sha256(job.request.body), .response = *answered.digest};
   const auto nodes = nodes_of(parts, job.price, settled.charged);
   auto captured = ledger_.charge(std::move(job.hold), {.amount = settled.charged,
                                                        .basis = settled.basis,
                                                        .tokens = settled.tokens,
                                                        .nodes = nodes,
-                                                       .evidence = {.request = sha256(job.request.body),
-                                                                    .response = answered.digest,
+                                                       .evidence = {.content = content,
                                                                     .work = work_of(job.request.kind),
                                                                     .stream = job.scan.stream,
                                                                     .ended = answered.ended,
@@ -321,8 +322,9 @@ awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
   }
   relay::Part parts[] = {{.node_id = std::move(answer->node_id), .payee = answer->payee}};
   const auto used = relay::use_of_complete(seen, claim);
-  auto charged =
-      charge(job, settle(job, used, true), used, parts, {.digest = sha256(delivered.body)}, std::move(beside));
+  Answered answered;
+  if (limits_.content_digests) answered.digest = sha256(delivered.body);
+  auto charged = charge(job, settle(job, used, true), used, parts, answered, std::move(beside));
   if (!charged) co_return std::unexpected(std::move(charged.error()));
   if (charged->captured.pending) {
     if (auto written = co_await ledger_.written(charged->captured); !written) {
@@ -338,12 +340,14 @@ awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
 class StreamSettler final : public relay::StreamSink {
  public:
   StreamSettler(Inference& inference, Job& job, ClientStream& client)
-      : inference_(inference), job_(job), client_(client) {}
+      : inference_(inference), job_(job), client_(client) {
+    if (inference.limits_.content_digests) digest_.emplace();
+  }
 
   void served_by(const scheduler::Node& node) override { node_id_ = node.id(); }
 
   bool write(std::string_view events) override {
-    digest_.add(events);
+    if (digest_) digest_->add(events);
     return pass_on(events);
   }
   awaitable<bool> written() override { return client_.written(); }
@@ -386,11 +390,15 @@ class StreamSettler final : public relay::StreamSink {
     const auto settled = Inference::settle(job_, used, end.complete);
     const auto sent = end.events.size();
     append_end(end, settled);
-    digest_.add(end.events);
-    const auto ended = end.complete      ? ledger::Ended::complete
-                       : end.client_left ? ledger::Ended::client_left
-                                         : ledger::Ended::broken;
-    auto charged = inference_.charge(job_, settled, used, end.parts, {.ended = ended, .digest = digest_.finish()});
+    Inference::Answered answered;
+    if (digest_) {
+      digest_->add(end.events);
+      answered.digest = digest_->finish();
+    }
+    answered.ended = end.complete      ? ledger::Ended::complete
+                     : end.client_left ? ledger::Ended::client_left
+                                       : ledger::Ended::broken;
+    auto charged = inference_.charge(job_, settled, used, end.parts, answered);
     if (!charged) {
       if (!end.client_left) co_await fail(charged.error());
       co_return;
@@ -447,7 +455,7 @@ class StreamSettler final : public relay::StreamSink {
   Inference& inference_;
   Job& job_;
   ClientStream& client_;
-  RunningSha256 digest_;
+  std::optional<RunningSha256> digest_;
   std::string node_id_;
   std::string last_;  // an error event on its way
   bool begun_ = false;

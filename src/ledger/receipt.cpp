@@ -16,7 +16,9 @@
 namespace turnpike::ledger {
 namespace {
 
-constexpr unsigned char kFactsVersion = 1;
+// How stored facts begin: with the digests of content, or without.
+constexpr unsigned char kWithContent = 1;
+constexpr unsigned char kWithoutContent = 2;
 constexpr std::size_t kMostNodes = 1024;
 constexpr std::size_t kPriceIdBytes = 8;
 constexpr int kNanoDigits = 9;
@@ -52,9 +54,11 @@ char* put_text(char* at, std::string_view text) {
 // Where there is room.
 char* put_facts(char* at, const ReceiptFacts& facts) {
   const Evidence& evidence = facts.evidence;
-  *at++ = static_cast<char>(kFactsVersion);
-  at = put_bytes(at, bytes_of(evidence.request));
-  at = put_bytes(at, bytes_of(evidence.response));
+  *at++ = static_cast<char>(evidence.content ? kWithContent : kWithoutContent);
+  if (evidence.content) {
+    at = put_bytes(at, bytes_of(evidence.content->request));
+    at = put_bytes(at, bytes_of(evidence.content->response));
+  }
   *at++ = static_cast<char>(evidence.work);
   *at++ = static_cast<char>(evidence.stream ? 1 : 0);
   *at++ = static_cast<char>(evidence.ended);
@@ -260,10 +264,12 @@ void put_receipt(Pen& pen, const Receipt& receipt, std::string_view price) {
     pen.put(R"(,"previous":"sha256:)").hex(receipt.previous).put(R"(","price":)");
   }
   pen.put(price).put(R"(,"quote":)").tokens(evidence.most);
-  pen.put(R"(,"request_sha256":")").hex(evidence.request);
-  pen.put(R"(","response_sha256":")").hex(evidence.response);
-  pen.put(evidence.stream ? R"(","stream":true,"type":"receipt","usage":)"
-                          : R"(","stream":false,"type":"receipt","usage":)");
+  if (evidence.content) {
+    pen.put(R"(,"request_sha256":")").hex(evidence.content->request);
+    pen.put(R"(","response_sha256":")").hex(evidence.content->response).put("\"");
+  }
+  pen.put(evidence.stream ? R"(,"stream":true,"type":"receipt","usage":)"
+                          : R"(,"stream":false,"type":"receipt","usage":)");
   pen.tokens(receipt.tokens);
   pen.put(R"(,"version":1,"work":")").put(to_string(evidence.work)).put("\"}");
 }
@@ -317,9 +323,13 @@ ReceiptFacts decode_facts(std::string_view bytes) {
   FactsReader reader(bytes);
   ReceiptFacts facts;
   Evidence& evidence = facts.evidence;
-  if (reader.byte() != kFactsVersion) FactsReader::raise();
-  evidence.request = reader.hash();
-  evidence.response = reader.hash();
+  const auto version = reader.byte();
+  if (version != kWithContent && version != kWithoutContent) FactsReader::raise();
+  if (version == kWithContent) {
+    auto& content = evidence.content.emplace();
+    content.request = reader.hash();
+    content.response = reader.hash();
+  }
   evidence.work = reader.one_of(reader.byte(), Work::embedding);
   evidence.stream = reader.byte() == 1;
   evidence.ended = reader.one_of(reader.byte(), Ended::broken);

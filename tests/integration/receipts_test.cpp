@@ -133,6 +133,33 @@ TEST_F(Receipts, of_a_stream_that_another_node_carried_on_name_both_with_their_t
   expect_explained(key, asked);
 }
 
+TEST_F(Receipts, without_digests_of_content_are_checked_as_others_are_and_follow_them_in_one_log) {
+  add_node();
+  start_gateway();
+  const auto key = create_key("1000");
+  const auto with = infer(key, chat("hi").dump());
+  expect_explained(key, with);
+  ASSERT_EQ(stop_gateway(), 0);
+  config["receipts"] = {{"content_digests", false}};
+  start_gateway();
+  const auto whole = infer(key, chat("hi").dump());
+  const auto streamed = infer(key, chat("hi", true).dump());
+  std::vector<json> documents{receipt(key, with.job)};
+  for (const auto& without : {whole, streamed}) {
+    ASSERT_EQ(without.answer.status, 200) << without.answer.body;
+    documents.push_back(receipt(key, without.job));
+    const auto& said = documents.back()["receipt"];
+    EXPECT_EQ(said["job_id"], without.job);
+    EXPECT_FALSE(said.contains("request_sha256")) << said;
+    EXPECT_FALSE(said.contains("response_sha256")) << said;
+    documents.push_back(get(key, "/v1/receipts/" + without.job + "/proof"));
+  }
+  documents.push_back(head());
+  const auto found = verify(documents);
+  EXPECT_EQ(found.code, 0) << found.output;
+  EXPECT_EQ(json::parse(found.output)["receipts"], 3) << found.output;
+}
+
 TEST_F(Receipts, are_the_same_and_their_log_goes_on_after_a_restart_and_a_kill) {
   add_node();
   start_gateway();

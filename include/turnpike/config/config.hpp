@@ -221,6 +221,7 @@ enum class SignedHeaders : std::uint8_t { dialect, always, never };
 
 struct Receipts {
   SignedHeaders signed_headers = SignedHeaders::dialect;
+  bool content_digests = true;
   std::chrono::seconds unpaid_retention{};  // unpaid_retention_secs
   std::size_t max_unpaid_jobs = 0;
   bool operator==(const Receipts&) const = default;

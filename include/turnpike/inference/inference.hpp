@@ -25,6 +25,7 @@ struct InferenceLimits {
   std::chrono::milliseconds max_timeout{600'000};
   std::uint64_t image_token_allowance = 2048;
   std::uint64_t default_max_tokens = 0;  // for the upper bound where nobody names one; 0: what the model can write
+  bool content_digests = true;           // in receipts
 };
 
 // Who asks, and what.
@@ -145,10 +146,10 @@ class Inference {
   [[nodiscard]] Result<void> reserve(limits::Admission& admission, ledger::AccountId account,
                                      const ledger::TokenCounts& most) const;
   void admit(Job& job, limits::Admission& admission) const;
-  // How an answer ended, and the digest of its body.
+  // How an answer ended, and the digest of its body where one is taken.
   struct Answered {
     ledger::Ended ended = ledger::Ended::complete;
-    Sha256 digest{};
+    std::optional<Sha256> digest{};
   };
   // `parts`: who served it, at least one; each is told its tokens of `used`.
   Result<Charged> charge(Job& job, Settled settled, const relay::Used& used, std::span<relay::Part> parts,

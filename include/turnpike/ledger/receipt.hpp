@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,10 +23,16 @@ enum class Work : std::uint8_t { chat, completion, embedding };
 enum class Ended : std::uint8_t { complete, client_left, broken };
 [[nodiscard]] std::string_view to_string(Ended ended);
 
-// What whoever made a charge knows of it beside its amount.
-struct Evidence {
+// SHA-256 of what was asked and answered.
+struct ContentDigests {
   Sha256 request = {};   // of the request's body, as it came
   Sha256 response = {};  // of the answer's body, as it was handed to the client's connection
+  bool operator==(const ContentDigests&) const = default;
+};
+
+// What whoever made a charge knows of it beside its amount.
+struct Evidence {
+  std::optional<ContentDigests> content = {};  // nullopt: none are taken
   Work work = Work::chat;
   bool stream = false;
   Ended ended = Ended::complete;

@@ -550,6 +550,25 @@ TEST_F(Explained, a_stream_whose_client_left_by_what_was_handed_to_it) {
   EXPECT_EQ(receipt()["ended"], "client_left");
 }
 
+TEST_F(Explained, without_digests_of_content_where_none_are_wanted) {
+  limits.content_digests = false;
+  script.answer = answer_with(R"({"prompt_tokens":12,"completion_tokens":8})");
+  ASSERT_TRUE(whole());
+  for (const bool streamed : {false, true}) {
+    if (streamed) {
+      script_complete_stream(12, 2);
+      stream();
+      ASSERT_TRUE(client.body.ends_with("data: [DONE]\n\n")) << client.body;
+    }
+    const auto said = receipt();
+    EXPECT_EQ(said["stream"], streamed);
+    EXPECT_FALSE(said.contains("request_sha256"));
+    EXPECT_FALSE(said.contains("response_sha256"));
+    EXPECT_EQ(said["ended"], "complete");
+    EXPECT_EQ(said["usage"]["prompt_tokens"], 12);
+  }
+}
+
 TEST_F(Explained, an_inference_that_cost_nothing_as_a_job_by_its_error) {
   script.answer = fail(Fault::node_timeout, "too late");
   EXPECT_FALSE(whole());

@@ -26,8 +26,7 @@ class Receipts : public test::LedgerTest {
  protected:
   ReceiptLog log() { return ReceiptLog(*database); }
   static Evidence evidence() {
-    return {.request = sha256("asked"),
-            .response = sha256("answered"),
+    return {.content = ContentDigests{.request = sha256("asked"), .response = sha256("answered")},
             .work = Work::chat,
             .stream = true,
             .ended = Ended::complete,
@@ -290,8 +289,7 @@ TEST_F(Receipts, travel_in_the_journals_record) {
 TEST(ReceiptFacts, read_as_they_were_written_and_not_when_they_are_cut_or_lengthened) {
   const ReceiptFacts facts{
       .account = "acct_1",
-      .evidence = {.request = sha256("a"),
-                   .response = sha256("b"),
+      .evidence = {.content = ContentDigests{.request = sha256("a"), .response = sha256("b")},
                    .work = Work::embedding,
                    .ended = Ended::broken,
                    .price = {.per_request = Money::nanousd(7), .included_output_tokens = 200},
@@ -303,8 +301,7 @@ TEST(ReceiptFacts, read_as_they_were_written_and_not_when_they_are_cut_or_length
   encode_facts(bytes, facts);
   const auto read = decode_facts(bytes);
   EXPECT_EQ(read.account, facts.account);
-  EXPECT_EQ(read.evidence.request, facts.evidence.request);
-  EXPECT_EQ(read.evidence.response, facts.evidence.response);
+  EXPECT_EQ(read.evidence.content, facts.evidence.content);
   EXPECT_EQ(read.evidence.work, Work::embedding);
   EXPECT_FALSE(read.evidence.stream);
   EXPECT_EQ(read.evidence.ended, Ended::broken);
@@ -319,6 +316,23 @@ TEST(ReceiptFacts, read_as_they_were_written_and_not_when_they_are_cut_or_length
     EXPECT_THROW(std::ignore = decode_facts(std::string_view(bytes).substr(0, size)), storage::StorageError) << size;
   }
   EXPECT_THROW(std::ignore = decode_facts(bytes + "x"), storage::StorageError);
+}
+
+TEST(ReceiptFacts, without_digests_of_content_read_as_they_were_written_and_take_no_room_for_them) {
+  ReceiptFacts facts{.account = "acct_1", .held = Money::nanousd(5)};
+  std::string bytes;
+  encode_facts(bytes, facts);
+  const auto read = decode_facts(bytes);
+  EXPECT_EQ(read.evidence.content, std::nullopt);
+  EXPECT_EQ(read.account, "acct_1");
+  EXPECT_EQ(read.held, facts.held);
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_THROW(std::ignore = decode_facts(std::string_view(bytes).substr(0, size)), storage::StorageError) << size;
+  }
+  facts.evidence.content.emplace();
+  std::string with;
+  encode_facts(with, facts);
+  EXPECT_EQ(with.size(), bytes.size() + sizeof(ContentDigests));
 }
 
 TEST(Receipt, is_written_as_the_general_writer_of_rfc_8785_writes_it) {
@@ -341,9 +355,7 @@ TEST(Receipt, is_written_as_the_general_writer_of_rfc_8785_writes_it) {
     receipt.captured_at = WallTime(std::chrono::microseconds(random() % 4'000'000'000'000'000));
     receipt.facts.held_at = WallTime(std::chrono::microseconds(random() % 4'000'000'000'000'000));
     receipt.facts.account = texts[random() % 5];
-    receipt.facts.evidence = {.request = sha256("r"),
-                              .response = sha256("s"),
-                              .stream = i % 3 == 0,
+    receipt.facts.evidence = {.stream = i % 3 == 0,
                               .ended = Ended::client_left,
                               .price = {.prompt_per_million = money(),
                                         .completion_per_million = money(),
@@ -351,6 +363,9 @@ TEST(Receipt, is_written_as_the_general_writer_of_rfc_8785_writes_it) {
                                         .included_output_tokens = random() % 1000,
                                         .per_thousand_beyond = money()},
                               .most = tokens()};
+    if (i % 5 != 0) {
+      receipt.facts.evidence.content = ContentDigests{.request = sha256(std::to_string(i)), .response = sha256("s")};
+    }
     for (std::size_t n = random() % 4; n > 0; --n)
       receipt.facts.nodes.push_back({.id = texts[random() % 5], .tokens = tokens()});
     std::string text;

@@ -60,7 +60,9 @@ class ReceiptsTest : public testing::Test {
          .basis = ledger::Basis::node_usage,
          .tokens = tokens,
          .nodes = nodes,
-         .evidence = {.request = sha256("asked"), .response = sha256(job), .price = price, .most = most}})));
+         .evidence = {.content = ledger::ContentDigests{.request = sha256("asked"), .response = sha256(job)},
+                      .price = price,
+                      .most = most}})));
     return job;
   }
   // As GET /v1/jobs/{id}/receipt answers.
