@@ -70,7 +70,7 @@ Attempt::~Attempt() {
   connection_->set_listener(nullptr);
   if (message_ended_ && !connection_->ended() && head_.keep_alive) {
     connection_->in.consume(std::min(parsed_, connection_->in.size()));
-    peer_.put_back(std::move(connection_));
+    peer_->put_back(std::move(connection_));
   } else {
     connection_->close();
   }
@@ -158,12 +158,12 @@ awaitable<Failure> Attempt::begin(const Continuation* continuation) {
     connection_->set_listener(nullptr);
     connection_->close();
     connection_.reset();
-    peer_.drop_idle();
+    peer_->drop_idle();
   }
 }
 
 bool Attempt::take_idle_connection() {
-  connection_ = peer_.take_idle();
+  connection_ = peer_->take_idle();
   if (connection_) connection_->set_listener(&news_);
   return connection_ != nullptr;
 }
@@ -173,7 +173,7 @@ awaitable<Failure> Attempt::open_connection() {
   arm(phase_);
   std::string failure;
   impatient_ = true;
-  connection_ = co_await peer_.connect(news_, give_up_, failure);
+  connection_ = co_await peer_->connect(news_, give_up_, failure);
   if (connection_) {
     connection_->set_listener(&news_);
     if (give_up_) connection_->close();
@@ -201,7 +201,7 @@ bool Attempt::send(const Continuation* continuation) {
   }
   auto& out = outgoing_.emplace(call_.body, call_.scan, edits, continuation);
   out.head.reserve(512);
-  out.head.append("POST ").append(peer_.path_prefix()).append(call_.path).append(peer_.head_lines());
+  out.head.append("POST ").append(peer_->path_prefix()).append(call_.path).append(peer_->head_lines());
   out.head.append("Content-Type: application/json\r\nAccept: ");
   out.head.append(call_.scan.stream ? "text/event-stream" : "application/json");
   out.head.append("\r\nContent-Length: ").append(std::to_string(out.edited.size())).append("\r\n\r\n");
@@ -257,7 +257,7 @@ std::optional<Failure> Attempt::read_head() {
 
 // The head is like the node's last one but for its Content-Length.
 bool Attempt::take_known_head() {
-  auto& last = peer_.last_head(call_.scan.stream);
+  auto& last = peer_->last_head(call_.scan.stream);
   const auto match = last.bytes.match(connection_->in.unread());
   if (!match || match->bytes > relay_.limits_.max_node_head_bytes) return false;
   head_ = last.head;
@@ -296,7 +296,7 @@ Failure Attempt::parse_head(std::size_t head_bytes) {
            .is_event_stream = http::has_token(type, "text/event-stream")};
   if (const auto length = parser.content_length()) head_.content_length = *length;
   if (head_.status == 200) {
-    auto& last = peer_.last_head(call_.scan.stream);
+    auto& last = peer_->last_head(call_.scan.stream);
     last.bytes.learn({in.data(), head_bytes}, fields);
     last.head = head_;
   }
@@ -353,7 +353,7 @@ std::optional<Failure> Attempt::read_whole() {
 }
 
 WholeAnswer Attempt::take_whole() {
-  WholeAnswer answer(peer_, connection_, parsed_, head_.keep_alive && !connection_->ended());
+  WholeAnswer answer(connection_, parsed_, head_.keep_alive && !connection_->ended());
   answer.json = {connection_->in.data() + body_at_, body_bytes_};
   answer.node_id = node_->id();
   answer.payee = payee_;

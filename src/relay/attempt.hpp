@@ -87,7 +87,7 @@ class Attempt final : private ByteReader {
 
   [[nodiscard]] const scheduler::Node& node() const { return *node_; }
   [[nodiscard]] const scheduler::Payee& payee() const { return payee_; }
-  [[nodiscard]] ChunkShapes& shapes() const { return peer_.shapes(); }
+  [[nodiscard]] ChunkShapes& shapes() const { return peer_->shapes(); }
   // For the log and the client's error: never a key, a prompt or an answer.
   [[nodiscard]] const std::string& what() const { return what_; }
   [[nodiscard]] const std::string& blame() const { return blame_; }
@@ -134,7 +134,7 @@ class Attempt final : private ByteReader {
   scheduler::Slot slot_;
   scheduler::NodePtr node_;
   const scheduler::Payee payee_;  // a reload may change the node's
-  NodePeer& peer_;
+  PeerPtr peer_;
   Patience* patience_;
   StreamReader* reader_ = nullptr;  // within more()
   Signal news_;

@@ -25,18 +25,16 @@ struct NodeClient::Tls {
 
 // ---- a connection ----
 
-NodeConnection::NodeConnection(NodePeer& peer, http::Stream stream)
+NodeConnection::NodeConnection(PeerPtr peer, http::Stream stream)
     : in(kFirstBufferBytes),
-      peer_(peer),
+      peer_(std::move(peer)),
       stream_(std::move(stream)),
-      idle_(peer.client_.deadlines_, [](void* self) { static_cast<NodeConnection*>(self)->close(); }, this) {
-  ++peer_.connections_;
-  ++peer_.client_.open_;
+      idle_(peer_->client_.deadlines_, [](void* self) { static_cast<NodeConnection*>(self)->close(); }, this) {
+  ++peer_->client_.open_;
 }
 
 NodeConnection::~NodeConnection() {
-  auto& client = peer_.client_;
-  --peer_.connections_;
+  auto& client = peer_->client_;
   if (--client.open_ == 0) client.closed_.notify();
 }
 
@@ -63,7 +61,7 @@ void NodeConnection::want_bytes() {
 }
 
 void NodeConnection::on_read(error_code error, std::size_t bytes) {
-  const Moment moment(peer_.client_.deadlines_.clock());
+  const Moment moment(peer_->client_.deadlines_.clock());
   const auto self = std::move(self_);
   self_ = nullptr;
   reading_ = false;
@@ -73,7 +71,7 @@ void NodeConnection::on_read(error_code error, std::size_t bytes) {
   if (pooled_) {
     // The node ended an idle connection, or spoke out of turn.
     close();
-    std::erase(peer_.idle_, self);
+    std::erase(peer_->idle_, self);
     pooled_ = false;
     return;
   }
@@ -88,7 +86,7 @@ void NodeConnection::close() {
   // Nobody reads from it: it leaves the pool at once, or with the end of the read that is under way.
   const auto self = shared_from_this();
   pooled_ = false;
-  std::erase(peer_.idle_, self);
+  std::erase(peer_->idle_, self);
 }
 
 // ---- a node's connections ----
@@ -107,10 +105,6 @@ NodePeer::NodePeer(NodeClient& client, const scheduler::NodeSpec& spec)
   if (!key_.empty()) head_lines_ += "Authorization: Bearer " + key_ + "\r\n";
 }
 
-NodePeer::~NodePeer() {
-  drop_idle();
-}
-
 ConnectionPtr NodePeer::take_idle() {
   if (idle_.empty()) return nullptr;
   auto connection = std::move(idle_.back());
@@ -123,7 +117,8 @@ ConnectionPtr NodePeer::take_idle() {
 
 void NodePeer::put_back(ConnectionPtr connection) {
   connection->set_listener(nullptr);
-  if (connection->ended_ || connection->in.size() > 0 || idle_.size() >= client_.limits_.idle_connections_per_node) {
+  if (retired_ || connection->ended_ || connection->in.size() > 0 ||
+      idle_.size() >= client_.limits_.idle_connections_per_node) {
     connection->close();
     return;
   }
@@ -140,6 +135,11 @@ void NodePeer::drop_idle() {
     connection->pooled_ = false;
     connection->close();
   }
+}
+
+void NodePeer::retire() {
+  retired_ = true;
+  drop_idle();
 }
 
 awaitable<ConnectionPtr> NodePeer::connect(Signal& news, const bool& give_up, std::string& failure) {
@@ -167,14 +167,14 @@ awaitable<ConnectionPtr> NodePeer::connect(Signal& news, const bool& give_up, st
 }
 
 ConnectionPtr NodePeer::connected(http::Dialer::Socket socket) {
-  if (!tls_) return std::make_shared<NodeConnection>(*this, http::Stream(std::move(socket)));
+  if (!tls_) return std::make_shared<NodeConnection>(shared_from_this(), http::Stream(std::move(socket)));
   if (!client_.tls_) {
     client_.tls_ = std::make_unique<NodeClient::Tls>();
     client_.tls_->context.set_default_verify_paths();
     client_.tls_->context.set_verify_mode(asio::ssl::verify_peer);
   }
   return std::make_shared<NodeConnection>(
-      *this, http::Stream(std::move(socket), client_.tls_->context, http::Stream::Role::client, host_));
+      shared_from_this(), http::Stream(std::move(socket), client_.tls_->context, http::Stream::Role::client, host_));
 }
 
 // ---- all of them ----
@@ -186,20 +186,21 @@ NodeClient::NodeClient(asio::any_io_executor executor, Deadlines& deadlines, Nod
       limits_(limits),
       closed_(std::move(executor)) {}
 
-NodeClient::~NodeClient() = default;
+NodeClient::~NodeClient() {
+  drop_idle();
+}
 
-NodePeer& NodeClient::peer(const scheduler::NodePtr& node) {
+PeerPtr NodeClient::peer(const scheduler::NodePtr& node) {
   auto& [kept, peer] = peers_[node.get()];
   if (!peer) {
     kept = node;
-    peer = std::make_unique<NodePeer>(*this, node->spec());
+    peer = std::make_shared<NodePeer>(*this, node->spec());
     forget_gone();  // so that there are never many more peers than nodes
   } else if (!peer->same_place(node->spec())) {
-    peer->drop_idle();
-    retired_.push_back(std::move(peer));
-    peer = std::make_unique<NodePeer>(*this, node->spec());
+    peer->retire();
+    peer = std::make_shared<NodePeer>(*this, node->spec());
   }
-  return *peer;
+  return peer;
 }
 
 void NodeClient::drop_idle() {
@@ -210,10 +211,10 @@ void NodeClient::drop_idle() {
 void NodeClient::forget_gone() {
   std::erase_if(peers_, [](const auto& entry) {
     const auto& [node, peer] = entry.second;
-    // Attempts and probes hold their node, answers their connection: a peer that has neither is nobody's.
+    // Attempts and probes hold their node.
     if (node.use_count() > 1) return false;
-    peer->drop_idle();
-    return peer->connections_ == 0;
+    peer->retire();
+    return true;
   });
 }
 

@@ -46,7 +46,7 @@ awaitable<void> Prober::probe(scheduler::NodePtr node, std::stop_token stop) {
 }
 
 awaitable<bool> Prober::answers(const scheduler::NodePtr& node, std::stop_token stop) {
-  NodePeer& peer = client_.peer(node);
+  const PeerPtr peer = client_.peer(node);
   Signal news(executor_);
   struct Patience {
     Signal& news;
@@ -63,15 +63,16 @@ awaitable<bool> Prober::answers(const scheduler::NodePtr& node, std::stop_token 
   const std::stop_callback<std::function<void()>> stopped(stop, [&patience] { patience.end(); });
 
   std::string failure;
-  patience.connection = co_await peer.connect(news, patience.over, failure);
+  patience.connection = co_await peer->connect(news, patience.over, failure);
   const auto connection = patience.connection;
   if (!connection) co_return false;
   connection->set_listener(&news);
   bool ok = false;
   if (!co_await connection->stream().handshake()) {
-    const std::string path = node->spec().probe_path.empty() ? peer.path_prefix() + "/models" : node->spec().probe_path;
+    const std::string path =
+        node->spec().probe_path.empty() ? peer->path_prefix() + "/models" : node->spec().probe_path;
     const std::string head =
-        "GET " + path + peer.head_lines() + "Accept: application/json\r\nConnection: close\r\n\r\n";
+        "GET " + path + peer->head_lines() + "Accept: application/json\r\nConnection: close\r\n\r\n";
     const std::array<asio::const_buffer, 1> buffers{asio::buffer(head)};
     ok = !co_await connection->stream().write(buffers);
   }

@@ -73,7 +73,6 @@ WholeAnswer& WholeAnswer::operator=(WholeAnswer&& other) noexcept {
   scan = other.scan;
   node_id = std::move(other.node_id);
   payee = other.payee;
-  peer_ = other.peer_;
   connection_ = std::exchange(other.connection_, nullptr);
   bytes_ = other.bytes_;
   reusable_ = other.reusable_;
@@ -88,7 +87,8 @@ void WholeAnswer::give_back() {
   if (!connection_) return;
   if (reusable_) {
     connection_->in.consume(bytes_);
-    peer_->put_back(std::move(connection_));
+    auto& peer = connection_->peer();
+    peer.put_back(std::move(connection_));
   } else {
     connection_->close();
   }

@@ -29,19 +29,19 @@ Endpoint at(const char* address, std::uint16_t port) {
 class Connections : public testing::Test {
  protected:
   // Connects so many times in a row.
-  awaitable<void> connect(NodePeer& peer, int times) {
+  awaitable<void> connect(PeerPtr peer, int times) {
     Signal news(loop.get_executor());
     const bool give_up = false;
     for (; times > 0; --times) {
       std::string failure;
-      const auto connection = co_await peer.connect(news, give_up, failure);
+      const auto connection = co_await peer->connect(news, give_up, failure);
       outcomes.push_back(connection ? "connected" : failure);
       if (connection) connection->close();
     }
     if (--running == 0) alive.reset();
   }
   void run(const std::vector<int>& times) {
-    auto& peer = client.peer(node);
+    const auto peer = client.peer(node);
     running = times.size();
     for (const int each : times) group.spawn("connect", connect(peer, each));
     alive.emplace(loop.get_executor());

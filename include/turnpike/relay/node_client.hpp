@@ -24,6 +24,7 @@
 namespace turnpike::relay {
 
 class NodePeer;
+using PeerPtr = std::shared_ptr<NodePeer>;
 
 // What the head of a node's answer says.
 struct AnswerHead {
@@ -46,7 +47,7 @@ class ByteReader {
 // One connection to a node. Reads go on when they are asked for; whoever uses it is told by its Signal.
 class NodeConnection : public std::enable_shared_from_this<NodeConnection> {
  public:
-  NodeConnection(NodePeer& peer, http::Stream stream);
+  NodeConnection(PeerPtr peer, http::Stream stream);
   ~NodeConnection();
 
   http::InputBuffer in;
@@ -64,11 +65,12 @@ class NodeConnection : public std::enable_shared_from_this<NodeConnection> {
   // Who is asked first when bytes came; null: nobody.
   void set_reader(ByteReader* reader) { reader_ = reader; }
   [[nodiscard]] bool reused() const { return reused_; }
+  [[nodiscard]] NodePeer& peer() { return *peer_; }
 
  private:
   friend class NodePeer;
   void on_read(http::error_code error, std::size_t bytes);
-  NodePeer& peer_;
+  PeerPtr peer_;
   http::Stream stream_;
   Signal* listener_ = nullptr;
   ByteReader* reader_ = nullptr;
@@ -92,13 +94,12 @@ struct NodeClientLimits {
 // What the peers of all nodes share: the loop, TLS settings made when first needed, the count of open connections.
 class NodeClient;
 
-// One node's address and idle connections.
-class NodePeer {
+// One node's address and idle connections. Its connections hold it.
+class NodePeer : public std::enable_shared_from_this<NodePeer> {
  public:
   NodePeer(NodeClient& client, const scheduler::NodeSpec& spec);
   NodePeer(const NodePeer&) = delete;
   NodePeer& operator=(const NodePeer&) = delete;
-  ~NodePeer();
 
   // An idle connection, or null.
   ConnectionPtr take_idle();
@@ -108,6 +109,8 @@ class NodePeer {
   // Keeps a connection whose answer was read to its end, if there is room.
   void put_back(ConnectionPtr connection);
   void drop_idle();
+  // Keeps no connection from now on: the node went, or wants another key.
+  void retire();
 
   // "POST /v1" … the parts of a request head that do not change: up to the path's prefix, and from Host to the key.
   [[nodiscard]] const std::string& path_prefix() const { return path_prefix_; }
@@ -143,7 +146,7 @@ class NodePeer {
   LastHead last_answer_;
   LastHead last_stream_;
   ChunkShapes shapes_;
-  std::size_t connections_ = 0;  // alive, idle or not: each refers to this
+  bool retired_ = false;
 };
 
 class NodeClient {
@@ -155,8 +158,7 @@ class NodeClient {
   NodeClient(const NodeClient&) = delete;
   NodeClient& operator=(const NodeClient&) = delete;
 
-  // The node's peer; good as long as the caller holds the node, or one of the peer's connections.
-  NodePeer& peer(const scheduler::NodePtr& node);
+  PeerPtr peer(const scheduler::NodePtr& node);
   // Forgets peers of nodes that went, and closes idle connections.
   void drop_idle();
   // Closes what is idle and returns when no connection is open.
@@ -172,8 +174,7 @@ class NodeClient {
   Deadlines& deadlines_;
   NodeClientLimits limits_;
   std::unique_ptr<Tls> tls_;
-  std::unordered_map<const scheduler::Node*, std::pair<scheduler::NodePtr, std::unique_ptr<NodePeer>>> peers_;
-  std::vector<std::unique_ptr<NodePeer>> retired_;  // of nodes whose address changed while connections were open
+  std::unordered_map<const scheduler::Node*, std::pair<scheduler::NodePtr, PeerPtr>> peers_;
   Signal closed_;
   std::size_t open_ = 0;
 };

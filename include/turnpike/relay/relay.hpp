@@ -62,8 +62,8 @@ struct Call {
 class WholeAnswer {
  public:
   WholeAnswer() = default;
-  WholeAnswer(NodePeer& peer, ConnectionPtr connection, std::size_t bytes, bool reusable)
-      : peer_(&peer), connection_(std::move(connection)), bytes_(bytes), reusable_(reusable) {}
+  WholeAnswer(ConnectionPtr connection, std::size_t bytes, bool reusable)
+      : connection_(std::move(connection)), bytes_(bytes), reusable_(reusable) {}
   WholeAnswer(WholeAnswer&& other) noexcept;
   WholeAnswer& operator=(WholeAnswer&& other) noexcept;
   ~WholeAnswer();
@@ -75,7 +75,6 @@ class WholeAnswer {
 
  private:
   void give_back();
-  NodePeer* peer_ = nullptr;
   ConnectionPtr connection_;
   std::size_t bytes_ = 0;
   bool reusable_ = false;

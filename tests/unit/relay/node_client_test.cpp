@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "turnpike/scheduler/registry.hpp"
+
 namespace turnpike::relay {
 namespace {
 
@@ -26,8 +28,8 @@ class NodeClientTest : public testing::Test {
     client.peer(newest);
     return !gone.expired();
   }
-  ConnectionPtr connection_of(NodePeer& peer) {
-    return std::make_shared<NodeConnection>(peer, http::Stream(boost::asio::ip::tcp::socket(loop)));
+  ConnectionPtr connection_of(PeerPtr peer) {
+    return std::make_shared<NodeConnection>(std::move(peer), http::Stream(boost::asio::ip::tcp::socket(loop)));
   }
 
   boost::asio::io_context loop;
@@ -63,15 +65,35 @@ TEST_F(Peers, an_attempt_that_holds_its_node_keeps_the_peer) {
   EXPECT_EQ(attempt.use_count(), 2) << "this test's and the client's";
 }
 
-TEST_F(Peers, an_answer_that_holds_a_connection_keeps_the_peer) {
+TEST_F(Peers, an_answer_that_holds_a_connection_keeps_the_peer_and_not_the_node) {
   auto a = node("a");
   auto connection = connection_of(client.peer(a));
   const std::weak_ptr gone = a;
+  const std::weak_ptr peer = client.peer(a);
   a.reset();
-  EXPECT_TRUE(keeps(gone));
+  EXPECT_FALSE(keeps(gone));
+  EXPECT_FALSE(peer.expired());
   connection = nullptr;
   EXPECT_EQ(client.open_connections(), 0U);
-  EXPECT_FALSE(keeps(gone));
+  EXPECT_TRUE(peer.expired());
+}
+
+TEST_F(Peers, of_a_node_whose_key_changed_go_with_their_last_connection_which_is_not_kept) {
+  scheduler::NodeRegistry registry({}, 0);
+  auto spec = node("a")->spec();
+  registry.assign({spec});
+  const auto a = registry.find("a");
+  const std::weak_ptr before = client.peer(a);
+  auto connection = connection_of(before.lock());
+  spec.api_key = "another";
+  registry.assign({spec});
+  ASSERT_EQ(registry.find("a"), a);
+  const auto now = client.peer(a);
+  EXPECT_NE(now, before.lock());
+  EXPECT_EQ(now, client.peer(a));
+  before.lock()->put_back(std::move(connection));
+  EXPECT_EQ(client.open_connections(), 0U);
+  EXPECT_TRUE(before.expired());
 }
 
 }  // namespace
