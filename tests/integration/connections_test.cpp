@@ -3,12 +3,14 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <latch>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "support/process.hpp"
 #include "turnpike/base/task_group.hpp"
 #include "turnpike/relay/node_client.hpp"
 
@@ -107,6 +109,45 @@ TEST_F(Connections, that_no_address_takes_have_the_name_asked_for_again) {
 TEST_F(Connections, to_a_name_without_addresses_fail) {
   run({1});
   EXPECT_THAT(outcomes, testing::ElementsAre("its name has no address"));
+}
+
+// ---- names ----
+
+TEST(Names, that_are_resolved_after_the_dialer_and_the_loop_went_are_nobodys) {
+  std::latch goes_on(1);
+  std::latch asked(1);
+  // Held by whoever may still call the resolver.
+  auto held = std::make_shared<int>();
+  const std::weak_ptr in_use = held;
+  {
+    asio::io_context loop;
+    TaskGroup group(loop.get_executor());
+    Signal news(loop.get_executor());
+    bool give_up = false;
+    std::string failure;
+    http::Dialer dialer(loop.get_executor(), 1,
+                        [&goes_on, &asked, held](const std::string&, std::uint16_t, boost::system::error_code&) {
+                          asked.count_down();
+                          goes_on.wait();
+                          return std::vector{at("127.0.0.1", 1)};
+                        });
+    held.reset();
+    const auto resolve = [&]() -> awaitable<void> {
+      const auto found = co_await dialer.resolve("slow.example", 1, news, give_up);
+      failure = found ? "none" : found.error();
+    };
+    group.spawn("resolve", resolve());
+    loop.poll();
+    asked.wait();
+    give_up = true;
+    news.notify();
+    loop.restart();
+    loop.run();
+    EXPECT_EQ(failure, "its name was not resolved in time");
+  }
+  EXPECT_FALSE(in_use.expired());
+  goes_on.count_down();
+  EXPECT_TRUE(test::eventually([&] { return in_use.expired(); }));
 }
 
 }  // namespace

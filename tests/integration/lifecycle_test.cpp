@@ -181,5 +181,22 @@ TEST_F(Lifecycle, a_node_whose_name_takes_long_to_resolve_delays_no_other) {
   ::close(answer);
 }
 
+TEST_F(Lifecycle, a_gateway_ends_while_a_name_is_being_resolved) {
+  const auto fifo = folder.file("slow");
+  ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+  add_node();
+  config["nodes"][0]["url"] = "http://slow.example/v1";
+  start_gateway(
+      {.environment = {{"LD_PRELOAD", TURNPIKE_TEST_NAMES}, {"TURNPIKE_TEST_NAMES", "slow.example=" + fifo}}});
+  // There is a reader once the name is asked for. It waits for the end, which does not come.
+  int asked = -1;
+  ASSERT_TRUE(eventually([&] {
+    asked = ::open(fifo.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);  // NOLINT(*-vararg)
+    return asked >= 0;
+  }));
+  EXPECT_EQ(stop_gateway(), 0);
+  ::close(asked);
+}
+
 }  // namespace
 }  // namespace turnpike::test

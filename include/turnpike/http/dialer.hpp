@@ -13,10 +13,6 @@
 #include <string>
 #include <vector>
 
-namespace boost::asio {
-class thread_pool;
-}
-
 namespace turnpike {
 class Signal;
 }
@@ -33,10 +29,10 @@ class Dialer {
   using Resolve = std::function<std::vector<Endpoint>(const std::string& host, std::uint16_t port,
                                                       boost::system::error_code& error)>;
 
-  // Names are resolved on threads of its own, `resolver_threads` at once, so that a name that takes long delays nobody
-  // else's; the threads begin with the first name. `resolve`: null for the system's resolver.
+  // Names are resolved on threads of its own, at most `resolver_threads` at once, so that a name that takes long delays
+  // nobody else's; a thread begins where one is missed. `resolve`: null for the system's resolver.
   Dialer(boost::asio::any_io_executor executor, std::size_t resolver_threads, Resolve resolve = nullptr);
-  ~Dialer();  // waits for the names that are being resolved
+  ~Dialer();  // does not wait for names: a thread that is resolving one ends by itself, and calls nobody
   Dialer(const Dialer&) = delete;
   Dialer& operator=(const Dialer&) = delete;
 
@@ -52,10 +48,9 @@ class Dialer {
 
  private:
   struct Lookup;
+  class Resolvers;
   boost::asio::any_io_executor executor_;
-  std::size_t resolver_threads_;
-  Resolve resolve_;
-  std::unique_ptr<boost::asio::thread_pool> resolvers_;  // from the first name on
+  std::shared_ptr<Resolvers> resolvers_;
 };
 
 }  // namespace turnpike::http

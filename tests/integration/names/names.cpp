@@ -1,7 +1,7 @@
 // Stands in front of a program's resolver (LD_PRELOAD), so that a test decides what names mean: by TURNPIKE_TEST_NAMES,
 // as "turns.example=25.0.0.1,127.0.0.1;both.example=25.0.0.1+127.0.0.1": one answer after the other (the last one from
 // then on), each of one or more addresses. An answer that is a path, as in "slow.example=/a/fifo", comes when somebody
-// opens that FIFO for writing, and is that there is none. Other names go to the system.
+// has opened that FIFO for writing and closed it, and is that there is none. Other names go to the system.
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <netdb.h>
@@ -52,7 +52,10 @@ extern "C" int getaddrinfo(const char* node, const char* service, const addrinfo
   const auto addresses = addresses_of(node == nullptr ? "" : node);
   if (addresses.empty()) return system(node, service, hints, found);
   if (addresses.front().starts_with('/')) {
-    ::close(::open(addresses.front().c_str(), O_RDONLY | O_CLOEXEC));  // NOLINT(*-vararg)
+    const int fifo = ::open(addresses.front().c_str(), O_RDONLY | O_CLOEXEC);  // NOLINT(*-vararg)
+    char unused = 0;
+    while (::read(fifo, &unused, 1) > 0) continue;
+    ::close(fifo);
     return EAI_NONAME;
   }
   addrinfo** tail = found;
