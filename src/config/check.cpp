@@ -1,6 +1,8 @@
 #include "check.hpp"
 
 #include <algorithm>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
 #include <utility>
 
 #include "table.hpp"
@@ -184,12 +186,10 @@ std::string pointer_part(std::string_view text) {
 }
 
 bool is_url(std::string_view text) {
-  const std::size_t scheme = text.starts_with("http://") ? 7 : text.starts_with("https://") ? 8 : 0;
-  if (scheme == 0) return false;
-  const auto rest = text.substr(scheme);
-  const bool plain = std::ranges::all_of(rest, [](unsigned char c) { return c > ' ' && c < 0x7f; });
-  return plain && !rest.empty() && rest.front() != '/' && rest.front() != ':' &&
-         rest.find_first_of("?#@\"<>\\") == std::string_view::npos;
+  const auto url = boost::urls::parse_uri(text);
+  if (!url || (url->scheme() != "http" && url->scheme() != "https")) return false;
+  const bool port = !url->has_port() || url->port_number() > 0;
+  return !url->encoded_host().empty() && port && !url->has_userinfo() && !url->has_query() && !url->has_fragment();
 }
 
 }  // namespace turnpike::config

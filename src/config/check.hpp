@@ -31,7 +31,7 @@ void check(Json& document, Report& report);
 // `text` as a part of a JSON pointer (RFC 6901).
 [[nodiscard]] std::string pointer_part(std::string_view text);
 
-// True for http:// and https:// with a host and no query.
+// True for http:// and https:// with a host, at most a port from 1 to 65535, and neither user nor query.
 [[nodiscard]] bool is_url(std::string_view text);
 
 }  // namespace turnpike::config

@@ -1113,7 +1113,7 @@ std::string bare_expectation(const Row& row) {
     case Kind::url:
       break;
   }
-  return "a URL that begins with http:// or https://";
+  return "a URL as http://host/path or https://host:port/path";
 }
 
 }  // namespace

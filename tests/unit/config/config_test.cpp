@@ -86,10 +86,27 @@ TEST(Config, every_fault_is_told_at_once_a_line_each) {
   EXPECT_TRUE(told("/models/0/pricing/per_request_usd: expected dollars as a decimal string"));
   EXPECT_TRUE(told("/models/0/capabilities: expected an array of "));
   EXPECT_TRUE(told("/models/1: expected an object, got 7"));
-  EXPECT_TRUE(told(R"(/nodes/0/url: expected a URL that begins with http:// or https://, got "ftp://x")"));
+  EXPECT_TRUE(told(R"(/nodes/0/url: expected a URL as http://host/path or https://host:port/path, got "ftp://x")"));
   EXPECT_TRUE(told(R"(/nodes/0/models: expected an array of strings, got "m")"));
   EXPECT_TRUE(told("/tiers/a~1b/requests_per_minute: expected a whole number"));
   EXPECT_EQ(faults.size(), 16U);
+}
+
+TEST(Config, a_url_has_a_host_and_a_port_that_can_be_connected_to) {
+  const auto faults = [](std::string_view url) {
+    return faults_of(nlohmann::json{{"network", {{"public_url", url}}}}.dump());
+  };
+  for (const char* good : {"http://x", "https://node.example/v1", "http://127.0.0.1:65535", "http://[::1]:8080/v1"}) {
+    EXPECT_EQ(faults(good), Faults()) << good;
+  }
+  for (const char* bad : {"", "x", "http:", "http://", "http:///v1", "http://:80", "http://x:", "http://x:0",
+                          "http://x:65536", "http://x:99999999999", "http://x:y", "http://[::1", "http://a b",
+                          "http://x/<", "ftp://x", "http://user:word@x", "http://x/?q", "http://x/#f", "http://x\n"}) {
+    const auto found = faults(bad);
+    ASSERT_EQ(found.size(), 1U) << bad;
+    EXPECT_TRUE(found[0].starts_with("f.json: /network/public_url: expected a URL as http://host/path or "))
+        << found[0];
+  }
 }
 
 // A file with these nodes, as JSON without the members that each must have.
