@@ -2,6 +2,9 @@
 
 #include <openssl/evp.h>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cstddef>
 #include <stdexcept>
 #include <vector>
@@ -69,6 +72,18 @@ Sha256 RunningSha256::finish() {
   Sha256 digest{};
   if (EVP_DigestFinal_ex(context_of(state_), digest.data(), nullptr) != 1) throw std::runtime_error("SHA-256 failed");
   return digest;
+}
+
+boost::asio::awaitable<Sha256> sha256_in_turns(std::string_view bytes) {
+  const auto executor = co_await boost::asio::this_coro::executor;
+  RunningSha256 digest;
+  while (bytes.size() > kDigestTurnBytes) {
+    digest.add(bytes.substr(0, kDigestTurnBytes));
+    bytes.remove_prefix(kDigestTurnBytes);
+    co_await boost::asio::post(executor, boost::asio::use_awaitable);
+  }
+  digest.add(bytes);
+  co_return digest.finish();
 }
 
 }  // namespace turnpike

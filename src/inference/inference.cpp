@@ -59,6 +59,11 @@ Nodes nodes_of(std::span<const relay::Part> parts, const ledger::Price& price, l
   return nodes;
 }
 
+// To be digested in turns.
+bool is_large(std::string_view body) {
+  return body.size() > 2 * kDigestTurnBytes;
+}
+
 std::string json_string(std::string_view text) {
   std::string out;
   dialect::append_json_string(out, text);
@@ -260,14 +265,12 @@ Result<Inference::Charged> Inference::charge(Job& job, Settled settled, const re
                                              std::span<relay::Part> parts, const Answered& answered,
                                              std::shared_ptr<storage::Operation> beside) {
   relay::attribute(used, parts);
-  std::optional<ledger::ContentDigests> content;
-  if (answered.digest) content = {.request = sha256(job.request.body), .response = *answered.digest};
   const auto nodes = nodes_of(parts, job.price, settled.charged);
   auto captured = ledger_.charge(std::move(job.hold), {.amount = settled.charged,
                                                        .basis = settled.basis,
                                                        .tokens = settled.tokens,
                                                        .nodes = nodes,
-                                                       .evidence = {.content = content,
+                                                       .evidence = {.content = answered.content,
                                                                     .work = work_of(job.request.kind),
                                                                     .stream = job.scan.stream,
                                                                     .ended = answered.ended,
@@ -323,7 +326,12 @@ awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
   relay::Part parts[] = {{.node_id = std::move(answer->node_id), .payee = answer->payee}};
   const auto used = relay::use_of_complete(seen, claim);
   Answered answered;
-  if (limits_.content_digests) answered.digest = sha256(delivered.body);
+  if (limits_.content_digests) {
+    auto& content = answered.content.emplace();
+    content.request =
+        is_large(job.request.body) ? co_await sha256_in_turns(job.request.body) : sha256(job.request.body);
+    content.response = is_large(delivered.body) ? co_await sha256_in_turns(delivered.body) : sha256(delivered.body);
+  }
   auto charged = charge(job, settle(job, used, true), used, parts, answered, std::move(beside));
   if (!charged) co_return std::unexpected(std::move(charged.error()));
   if (charged->captured.pending) {
@@ -393,7 +401,10 @@ class StreamSettler final : public relay::StreamSink {
     Inference::Answered answered;
     if (digest_) {
       digest_->add(end.events);
-      answered.digest = digest_->finish();
+      const auto body = job_.request.body;
+      auto& content = answered.content.emplace();
+      content.request = is_large(body) ? co_await sha256_in_turns(body) : sha256(body);
+      content.response = digest_->finish();
     }
     answered.ended = end.complete      ? ledger::Ended::complete
                      : end.client_left ? ledger::Ended::client_left

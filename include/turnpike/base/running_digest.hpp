@@ -1,6 +1,8 @@
 // SHA-256 of bytes that come piece by piece.
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
 #include <string_view>
 #include <utility>
 
@@ -28,5 +30,11 @@ class RunningSha256 {
  private:
   void* state_;  // an EVP_MD_CTX
 };
+
+// As much as is digested in one piece where others wait: some 0.15 ms.
+inline constexpr std::size_t kDigestTurnBytes = std::size_t{256} * 1024;
+// SHA-256 of `bytes`, which must stay, in turns with whatever else the loop has to do. Below two turns sha256() is as
+// good. Loop thread only.
+boost::asio::awaitable<Sha256> sha256_in_turns(std::string_view bytes);
 
 }  // namespace turnpike

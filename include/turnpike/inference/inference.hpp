@@ -146,10 +146,10 @@ class Inference {
   [[nodiscard]] Result<void> reserve(limits::Admission& admission, ledger::AccountId account,
                                      const ledger::TokenCounts& most) const;
   void admit(Job& job, limits::Admission& admission) const;
-  // How an answer ended, and the digest of its body where one is taken.
+  // How an answer ended, and the digests of what was said where they are taken.
   struct Answered {
     ledger::Ended ended = ledger::Ended::complete;
-    std::optional<Sha256> digest{};
+    std::optional<ledger::ContentDigests> content{};
   };
   // `parts`: who served it, at least one; each is told its tokens of `used`.
   Result<Charged> charge(Job& job, Settled settled, const relay::Used& used, std::span<relay::Part> parts,

@@ -7,6 +7,7 @@
 
 #include "inference_fixture.hpp"
 #include "turnpike/base/encoding.hpp"
+#include "turnpike/base/running_digest.hpp"
 #include "turnpike/dialect/error_body.hpp"
 #include "turnpike/ledger/receipt_log.hpp"
 
@@ -548,6 +549,26 @@ TEST_F(Explained, a_stream_whose_client_left_by_what_was_handed_to_it) {
   stream();
   EXPECT_EQ(receipt()["response_sha256"], hex(client.body));
   EXPECT_EQ(receipt()["ended"], "client_left");
+}
+
+TEST_F(Explained, large_bodies_that_are_digested_in_turns_too) {
+  const std::string text(3 * kDigestTurnBytes, 'x');
+  for (const bool streamed : {false, true}) {
+    const std::string body = R"({"model":"m-1","messages":[{"role":"user","content":")" + text +
+                             R"("}],"max_tokens":100,"stream":)" + (streamed ? "true}" : "false}");
+    if (streamed) {
+      script_complete_stream(12, 2);
+      stream(body);
+      EXPECT_EQ(receipt()["response_sha256"], hex(client.body));
+    } else {
+      script.answer = R"({"id":"a","model":"b","choices":[{"index":0,"message":{"role":"assistant","content":")" +
+                      text + R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":8}})";
+      const auto delivered = whole(body);
+      ASSERT_TRUE(delivered);
+      EXPECT_EQ(receipt()["response_sha256"], hex(delivered->body));
+    }
+    EXPECT_EQ(receipt()["request_sha256"], hex(body));
+  }
 }
 
 TEST_F(Explained, without_digests_of_content_where_none_are_wanted) {
