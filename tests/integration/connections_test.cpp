@@ -1,5 +1,6 @@
 // Connections to nodes, over real sockets.
 #include <gmock/gmock.h>
+#include <sys/socket.h>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -49,6 +50,20 @@ class Connections : public testing::Test {
     alive.emplace(loop.get_executor());
     loop.restart();
     loop.run();
+  }
+
+  // Connects to it until its line is full: what else comes is dropped by the system, and hears nothing.
+  std::vector<tcp::socket> fill(const tcp::acceptor& acceptor) {
+    std::vector<tcp::socket> waiting;
+    for (bool taken = true; taken;) {
+      auto& socket = waiting.emplace_back(loop, tcp::v4());
+      socket.native_non_blocking(true);
+      auto endpoint = acceptor.local_endpoint();
+      const int failed = ::connect(socket.native_handle(), endpoint.data(), static_cast<socklen_t>(endpoint.size()));
+      // On loopback a connection that is taken is there at once.
+      taken = failed == 0 || errno != EINPROGRESS;
+    }
+    return waiting;
   }
 
   static scheduler::NodePtr make_node() {
@@ -104,6 +119,34 @@ TEST_F(Connections, that_no_address_takes_have_the_name_asked_for_again) {
   name = {at("127.0.0.2", kNobody), at("127.0.0.3", kNobody)};
   run({3});
   EXPECT_EQ(asked, 3);
+}
+
+TEST_F(Connections, begin_behind_an_address_that_let_the_time_pass) {
+  tcp::acceptor silent(loop);
+  silent.open(tcp::v4());
+  silent.bind(at("127.0.0.2", 0));
+  silent.listen(0);
+  const auto port = silent.local_endpoint().port();
+  const tcp::acceptor other(loop, at("127.0.0.3", port));
+  name = {at("127.0.0.2", port), at("127.0.0.3", port)};
+  run({1});
+  const auto waiting = fill(silent);
+  Signal news(loop.get_executor());
+  bool give_up = false;
+  std::string failure = "none";
+  const auto try_silent = [&]() -> awaitable<void> {
+    EXPECT_EQ(co_await client.peer(node)->connect(news, give_up, failure), nullptr);
+  };
+  group.spawn("connect", try_silent());
+  loop.restart();
+  loop.poll();
+  give_up = true;
+  news.notify();
+  loop.run();
+  EXPECT_EQ(failure, "it did not take a connection in time");
+  run({1});
+  EXPECT_THAT(outcomes, testing::ElementsAre("connected", "connected"));
+  EXPECT_EQ(asked, 1);
 }
 
 TEST_F(Connections, to_a_name_without_addresses_fail) {
