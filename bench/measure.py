@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Drives the fixed node directly, through nginx, through Turnpike and through the floor, in turn, and prints one table.
+"""Drives the fixed node directly, through nginx, Turnpike and the floor, in turn, and prints one table.
 
 Python standard library only; bench/run.sh builds what it needs. Everything listens on 127.0.0.1, on ports the system
 chose, in a temporary folder that is removed at the end with every process that was started.
@@ -165,10 +165,10 @@ http {{
     return target
 
 
-def start_turnpike(processes, folder, node, build):
+def start_turnpike(processes, folder, node, build, name="turnpike", receipts=None):
     program = os.path.join(build, "turnpike")
-    data = os.path.join(folder, "data")
-    config = os.path.join(folder, "turnpike.json")
+    data = os.path.join(folder, name)
+    config = os.path.join(folder, name + ".json")
     pricing = {"prompt_per_million_usd": "1.00", "completion_per_million_usd": "2.00"}
     with open(config, "w", encoding="utf-8") as out:
         json.dump({
@@ -178,16 +178,17 @@ def start_turnpike(processes, folder, node, build):
             "nodes": [{"id": "node-1", "url": f"http://{node.address}/v1", "models": MODELS, "capacity": 4096}],
             # The limits are counted, and out of reach.
             "tiers": {"bench": {"requests_per_minute": 1000000000, "tokens_per_minute": 1000000000000}},
+            "receipts": receipts or {},
         }, out)
-    child = processes.start("turnpike", [program, "serve", "--config", config, "--data-dir", data])
+    child = processes.start(name, [program, "serve", "--config", config, "--data-dir", data])
     listening = os.path.join(data, "listening.json")
-    until("turnpike", lambda: os.path.exists(listening), child)
+    until(name, lambda: os.path.exists(listening), child)
     with open(listening, encoding="utf-8") as ready:
         address = json.load(ready)["listen"]
     created = subprocess.run([program, "keys", "create", "--config", config, "--tier", "bench", "--credits",
                               "100000000", "--json"], capture_output=True, text=True, check=True)
-    target = Target("turnpike", address, child.pid, json.loads(created.stdout)["api_key"])
-    until("a live node in turnpike", lambda: answers(target), child)
+    target = Target(name, address, child.pid, json.loads(created.stdout)["api_key"])
+    until(f"a live node in {name}", lambda: answers(target), child)
     return target
 
 
@@ -257,7 +258,7 @@ def quartiles(values):
 
 
 def print_table(sums, targets):
-    print(f"\n{'case':<24}{'conns':>6}  {'target':<10}{'req/s':>9}{'p50 us':>9}{'p99 us':>9}{'CPU us/req':>12}"
+    print(f"\n{'case':<24}{'conns':>6}  {'target':<12}{'req/s':>9}{'p50 us':>9}{'p99 us':>9}{'CPU us/req':>12}"
           f"{'x nginx':>18}{'errors':>8}")
     for title, connections in dict.fromkeys((title, connections) for title, connections, _ in sums):
         base = sums.get((title, connections, "nginx"))
@@ -269,7 +270,7 @@ def print_table(sums, targets):
                 low, middle, high = quartiles([cpu / other for cpu, other in zip(one.cpu_us, base.cpu_us)])
                 ratio = f"{middle:.2f}" if one is base else f"{middle:.2f} ({low:.2f}-{high:.2f})"
             p50, p99, cpu = (statistics.median(values) for values in (one.p50_us, one.p99_us, one.cpu_us))
-            print(f"{title:<24}{connections:>6}  {target.name:<10}{one.requests / one.seconds:>9.0f}{p50:>9.0f}{p99:>9.0f}"
+            print(f"{title:<24}{connections:>6}  {target.name:<12}{one.requests / one.seconds:>9.0f}{p50:>9.0f}{p99:>9.0f}"
                   f"{cpu:>12.1f}{ratio:>18}{one.errors:>8}")
 
 
@@ -280,8 +281,10 @@ def start_targets(arguments, folder, processes):
     targets = [node] if "direct" in wanted else []
     if "nginx" in wanted:
         targets.append(start_nginx(processes, folder, node))
-    if "turnpike" in wanted and os.path.exists(os.path.join(arguments.build, "turnpike")):
+    if "turnpike" in wanted:
         targets.append(start_turnpike(processes, folder, node, arguments.build))
+    if "undigested" in wanted:
+        targets.append(start_turnpike(processes, folder, node, arguments.build, "undigested", {"content_digests": False}))
     if "floor" in wanted:
         targets.append(start_floor(processes, folder, node, arguments.build))
     return targets
@@ -325,7 +328,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=1, help="of one run")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--streams", type=int, default=2000, help="held open for the memory table")
-    parser.add_argument("--only", default="direct,nginx,turnpike,floor")
+    parser.add_argument("--only", default="direct,nginx,turnpike,undigested,floor")
     arguments = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
