@@ -68,6 +68,11 @@ std::string dump(const nlohmann::ordered_json& json) {
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+// The text as JSON has it: what is not UTF-8 is U+FFFD.
+std::string well_formed(const std::string& text) {
+  return nlohmann::ordered_json::parse(dump(text)).get<std::string>();
+}
+
 }  // namespace
 
 std::string_view code_of(Fault fault) {
@@ -102,7 +107,7 @@ ErrorBody render_error(const Dialect& dialect, const Error& error, bool accepts_
   if (const auto wait = wait_of(error)) answer.retry_after = std::to_string(*wait);
   if (dialect.text_errors && !accepts_json) {
     answer.content_type = "text/plain; charset=utf-8";
-    answer.body = error.message + "\n";
+    answer.body = well_formed(error.message) + "\n";
   } else {
     answer.content_type = "application/json";
     answer.body = error_json(dialect, error);
@@ -118,8 +123,9 @@ void append_json_string(std::string& out, std::string_view text) {
   // Ids and model names are plain: only other text is worth a JSON library.
   unsigned other = 0;  // without a branch, so that the loop is vectorised
   for (const char c : text) {
-    other |= static_cast<unsigned>(c < 0x20) | static_cast<unsigned>(c == 0x7F) | static_cast<unsigned>(c == '"') |
-             static_cast<unsigned>(c == '\\');
+    const auto byte = static_cast<unsigned char>(c);
+    other |= static_cast<unsigned>(byte < 0x20) | static_cast<unsigned>(byte > 0x7E) |
+             static_cast<unsigned>(byte == '"') | static_cast<unsigned>(byte == '\\');
   }
   if (other == 0) {
     out.reserve(out.size() + text.size() + 2);

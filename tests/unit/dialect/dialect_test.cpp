@@ -151,6 +151,24 @@ TEST(ErrorBody, a_message_that_is_no_utf8_is_still_json) {
   EXPECT_EQ(json_of(named("drm3"), error)["error"]["message"], std::string("bad \xEF\xBF\xBD\"\n\0byte", 14));
 }
 
+TEST(ErrorBody, a_message_that_is_no_utf8_is_still_text) {
+  const Error error{.fault = Fault::not_found, .message = "no such path: /\xc3\xa9\xff\"\\"};
+  EXPECT_EQ(render_error(named("dria"), error, false).body, "no such path: /\xc3\xa9\xef\xbf\xbd\"\\\n");
+}
+
+TEST(JsonString, is_well_formed_whatever_it_is_made_of) {
+  for (const std::string_view text : {"", "m-1", "caf\xc3\xa9", "\xff", "\xc3", "a\"b\\", "\x1f\x7f"}) {
+    std::string out = "before ";
+    append_json_string(out, text);
+    ASSERT_TRUE(out.starts_with("before "));
+    const auto read = nlohmann::json::parse(out.substr(7), nullptr, false);
+    ASSERT_TRUE(read.is_string()) << out;
+    if (text != "\xff" && text != "\xc3") {
+      EXPECT_EQ(read.get<std::string>(), text);
+    }
+  }
+}
+
 TEST(ErrorBody, an_event_is_one_line_and_an_empty_one) {
   const std::string event = error_event(named("dria"), {.fault = Fault::node_error, .message = "two\nlines"});
   EXPECT_TRUE(event.starts_with("data: {\"error\":{"));
