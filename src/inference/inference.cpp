@@ -317,6 +317,14 @@ awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
   metadata += "}";
   relay::append_answer(delivered.body, answer->json, answer->scan, job.id_json, job.model->id_json, false, metadata);
   delivered.node_id = answer->node_id;
+  Answered answered;
+  if (limits_.content_digests) {
+    auto& content = answered.content.emplace();
+    content.request =
+        is_large(job.request.body) ? co_await sha256_in_turns(job.request.body) : sha256(job.request.body);
+    content.response = is_large(delivered.body) ? co_await sha256_in_turns(delivered.body) : sha256(delivered.body);
+  }
+  // Nothing is waited for between the keeper's word and the charge.
   std::shared_ptr<storage::Operation> beside;
   if (keeper != nullptr) {
     auto kept = co_await keeper->keep(delivered);
@@ -325,13 +333,6 @@ awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
   }
   relay::Part parts[] = {{.node_id = std::move(answer->node_id), .payee = answer->payee}};
   const auto used = relay::use_of_complete(seen, claim);
-  Answered answered;
-  if (limits_.content_digests) {
-    auto& content = answered.content.emplace();
-    content.request =
-        is_large(job.request.body) ? co_await sha256_in_turns(job.request.body) : sha256(job.request.body);
-    content.response = is_large(delivered.body) ? co_await sha256_in_turns(delivered.body) : sha256(delivered.body);
-  }
   auto charged = charge(job, settle(job, used, true), used, parts, answered, std::move(beside));
   if (!charged) co_return std::unexpected(std::move(charged.error()));
   if (charged->captured.pending) {

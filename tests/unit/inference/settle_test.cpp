@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <boost/asio/post.hpp>
+#include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -569,6 +573,34 @@ TEST_F(Explained, large_bodies_that_are_digested_in_turns_too) {
     }
     EXPECT_EQ(receipt()["request_sha256"], hex(body));
   }
+}
+
+// Says yes, and has somebody look when the loop next has a turn to give.
+class Keeper final : public AnswerKeeper {
+ public:
+  Keeper(boost::asio::any_io_executor executor, std::function<void()> look)
+      : executor_(std::move(executor)), look_(std::move(look)) {}
+  awaitable<Result<std::shared_ptr<storage::Operation>>> keep(const Delivered& /*answer*/) override {
+    boost::asio::post(executor_, look_);
+    co_return std::shared_ptr<storage::Operation>();
+  }
+
+ private:
+  boost::asio::any_io_executor executor_;
+  std::function<void()> look_;
+};
+
+TEST_F(Explained, a_large_answer_that_is_kept_is_charged_at_the_keepers_word) {
+  const std::string text(3 * kDigestTurnBytes, 'x');
+  script.answer = R"({"id":"a","model":"b","choices":[{"index":0,"message":{"role":"assistant","content":")" + text +
+                  R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":8}})";
+  const std::string body =
+      R"({"model":"m-1","messages":[{"role":"user","content":")" + text + R"("}],"max_tokens":100})";
+  std::optional<std::int64_t> seen;
+  Keeper keeper(loop.executor(), [&] { seen = spent(); });
+  const auto job = prepare(body).value();
+  ASSERT_TRUE(loop.run(inference().whole(*job, &keeper)));
+  EXPECT_EQ(seen, spent()) << "held still, where a job could be cancelled";
 }
 
 TEST_F(Explained, without_digests_of_content_where_none_are_wanted) {
