@@ -57,7 +57,7 @@ class Poster {
   // std::exception when the file cannot be used.
   Poster(boost::asio::any_io_executor executor, Deadlines& deadlines, const std::string& ca_file,
          std::size_t resolver_threads);
-  ~Poster();  // waits for the names that are being resolved
+  ~Poster();
   Poster(const Poster&) = delete;
   Poster& operator=(const Poster&) = delete;
 
