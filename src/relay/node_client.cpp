@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
 #include <stdexcept>
 #include <utility>
+
+#include "turnpike/http/poster.hpp"
 
 namespace turnpike::relay {
 
@@ -71,8 +71,6 @@ void NodeConnection::on_read(error_code error, std::size_t bytes) {
   if (pooled_) {
     // The node ended an idle connection, or spoke out of turn.
     close();
-    std::erase(peer_->idle_, self);
-    pooled_ = false;
     return;
   }
   if (reader_ != nullptr && !error && reader_->on_bytes()) return;
@@ -93,15 +91,14 @@ void NodeConnection::close() {
 
 NodePeer::NodePeer(NodeClient& client, const scheduler::NodeSpec& spec)
     : client_(client), url_(spec.url), key_(spec.api_key) {
-  const auto parsed = boost::urls::parse_uri(url_);
-  if (!parsed) throw std::invalid_argument("node " + spec.id + ": not a URL");  // the configuration was checked for it
-  tls_ = parsed->scheme() == "https";
-  host_ = parsed->host_address();
-  port_ = parsed->port_number() != 0 ? parsed->port_number() : tls_ ? 443 : 80;
-  path_prefix_ = std::string(parsed->encoded_path());
+  auto place = http::parse_place(url_);
+  if (!place) throw std::invalid_argument("node " + spec.id + ": not a URL");  // the configuration was checked for it
+  tls_ = place->secure;
+  host_ = std::move(place->host);
+  port_ = place->port;
+  path_prefix_ = std::move(place->target);
   while (path_prefix_.ends_with('/')) path_prefix_.pop_back();
-  const std::string authority(parsed->encoded_host_and_port());
-  head_lines_ = " HTTP/1.1\r\nHost: " + authority + "\r\nUser-Agent: turnpike/" TURNPIKE_VERSION "\r\n";
+  head_lines_ = " HTTP/1.1\r\nHost: " + place->authority + "\r\nUser-Agent: turnpike/" TURNPIKE_VERSION "\r\n";
   if (!key_.empty()) head_lines_ += "Authorization: Bearer " + key_ + "\r\n";
 }
 
