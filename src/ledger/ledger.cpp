@@ -161,7 +161,10 @@ struct OpenHold {
   Instant opened{};
   WallTime created_at{};
   std::list<OpenHold>* list = nullptr;  // where it is
-  bool journaled = false;
+  void move_to(std::list<OpenHold>& to) {
+    to.splice(to.end(), *list, self);
+    list = &to;
+  }
 };
 
 struct Ledger::State {
@@ -189,6 +192,7 @@ struct Ledger::State {
   }
   void add_receipt(NewEntry& charge, const OpenHold& open, const Charge& what);
   OpenHold& open_hold(OpenAccount& account, Money amount, JobFacts job);
+  [[nodiscard]] bool is_journaled(const OpenHold& open) const { return open.list == &journaled; }
   void close_hold(OpenHold& open);
   void drop_hold(OpenHold& open);
   std::shared_ptr<NewEntry> new_entry(OpenAccount& account, EntryType type, Money amount);
@@ -247,7 +251,6 @@ OpenHold& Ledger::State::open_hold(OpenAccount& account, Money amount, JobFacts 
   open.model = job.model;
   open.opened = clock.now();
   open.created_at = clock.wall();
-  open.journaled = false;
   account.held += amount;
   stats.held += amount;
   ++stats.open_holds;
@@ -267,7 +270,7 @@ void Ledger::State::close_hold(OpenHold& open) {
 
 // Without a charge: what was written down of it goes.
 void Ledger::State::drop_hold(OpenHold& open) {
-  if (open.journaled) {
+  if (is_journaled(open)) {
     // When the database is poisoned the row stays, and the next start drops it.
     std::ignore = database.write(std::make_shared<ForgetHold>(open.id), storage::Queueing::guaranteed);
   }
@@ -444,7 +447,7 @@ Result<Captured> Ledger::charge(Hold hold, Charge charge) {
   entry->payouts = payouts_of(amount, charge.nodes);
   entry->beside = std::move(charge.beside);
   count_tokens(payer, *entry);
-  if (open.journaled) entry->hold_id = open.id;
+  if (state_->is_journaled(open)) entry->hold_id = open.id;
   const bool tell = state_->add_low_event(payer, *entry);
   const bool tell_end = state_->wants(entry->account, events::Type::job_completed);
   if (tell_end) entry->events.push_back(completed_event(*entry, open.created_at));
@@ -547,8 +550,7 @@ Hold Ledger::take_up(AccountId account, Money amount, JobFacts job, WallTime hel
   give_back(account, amount);
   OpenHold& open = state_->open_hold(*state_->find(account), amount, job);
   open.created_at = held_at;
-  state_->taken_up.splice(state_->taken_up.end(), state_->young, open.self);
-  open.list = &state_->taken_up;
+  open.move_to(state_->taken_up);
   return Hold(*this, open);
 }
 
@@ -703,9 +705,7 @@ void Ledger::journal_open_holds(Instant now) {
                            .job_id = open.job_id,
                            .model = open.model,
                            .created_at = open.created_at});
-    open.journaled = true;
-    state_->journaled.splice(state_->journaled.end(), young, young.begin());
-    open.list = &state_->journaled;
+    open.move_to(state_->journaled);
   }
   std::ignore = state_->database.write(std::move(batch), storage::Queueing::guaranteed);
 }
