@@ -494,6 +494,16 @@ class Explained : public SettleTest {
     ledger::ReceiptLog log(*database);
     return json::parse(loop.run(log.find(account, newest().job_id)).value().json);
   }
+  // Of more than is digested in one piece.
+  static std::string large_text() { return std::string(3 * kDigestTurnBytes, 'x'); }
+  static std::string large_request(bool stream) {
+    return R"({"model":"m-1","messages":[{"role":"user","content":")" + large_text() +
+           R"("}],"max_tokens":100,"stream":)" + (stream ? "true}" : "false}");
+  }
+  static std::string large_answer() {
+    return R"({"id":"a","model":"b","choices":[{"index":0,"message":{"role":"assistant","content":")" + large_text() +
+           R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":8}})";
+  }
   std::optional<ledger::EndedJob> only_unpaid() {
     const auto page = loop.run(ledger->unpaid_jobs(account, {}, 10, {})).value();
     EXPECT_LE(page.jobs.size(), 1U);
@@ -556,17 +566,14 @@ TEST_F(Explained, a_stream_whose_client_left_by_what_was_handed_to_it) {
 }
 
 TEST_F(Explained, large_bodies_that_are_digested_in_turns_too) {
-  const std::string text(3 * kDigestTurnBytes, 'x');
   for (const bool streamed : {false, true}) {
-    const std::string body = R"({"model":"m-1","messages":[{"role":"user","content":")" + text +
-                             R"("}],"max_tokens":100,"stream":)" + (streamed ? "true}" : "false}");
+    const std::string body = large_request(streamed);
     if (streamed) {
       script_complete_stream(12, 2);
       stream(body);
       EXPECT_EQ(receipt()["response_sha256"], hex(client.body));
     } else {
-      script.answer = R"({"id":"a","model":"b","choices":[{"index":0,"message":{"role":"assistant","content":")" +
-                      text + R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":8}})";
+      script.answer = large_answer();
       const auto delivered = whole(body);
       ASSERT_TRUE(delivered);
       EXPECT_EQ(receipt()["response_sha256"], hex(delivered->body));
@@ -591,13 +598,10 @@ class Keeper final : public AnswerKeeper {
 };
 
 TEST_F(Explained, a_large_answer_that_is_kept_is_charged_at_the_keepers_word) {
-  const std::string text(3 * kDigestTurnBytes, 'x');
-  script.answer = R"({"id":"a","model":"b","choices":[{"index":0,"message":{"role":"assistant","content":")" + text +
-                  R"("},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":8}})";
-  const std::string body =
-      R"({"model":"m-1","messages":[{"role":"user","content":")" + text + R"("}],"max_tokens":100})";
+  script.answer = large_answer();
   std::optional<std::int64_t> seen;
   Keeper keeper(loop.executor(), [&] { seen = spent(); });
+  const std::string body = large_request(false);
   const auto job = prepare(body).value();
   ASSERT_TRUE(loop.run(inference().whole(*job, &keeper)));
   EXPECT_EQ(seen, spent()) << "held still, where a job could be cancelled";
