@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "from_config.hpp"
+#include "memory.hpp"
 #include "turnpike/api/admin_api.hpp"
 #include "turnpike/api/auth_api.hpp"
 #include "turnpike/api/channel_api.hpp"
@@ -135,6 +136,7 @@ struct Gateway::Parts {
   void add_queue_metrics(std::vector<telemetry::Reading>& out) const;
   void apply(const config::Config& next);
   http::ServerParts server_parts(const http::Router& router, asio::ssl::context* context);
+  http::ServerParts public_server_parts();
   awaitable<void> journal_holds(std::stop_token stop);
   awaitable<void> journal_key_use(std::stop_token stop);
   awaitable<void> forget_unpaid_jobs(std::stop_token stop);
@@ -526,6 +528,14 @@ http::ServerParts Gateway::Parts::server_parts(const http::Router& routes, asio:
           .tls = context};
 }
 
+http::ServerParts Gateway::Parts::public_server_parts() {
+  auto parts = server_parts(router, tls ? &*tls : nullptr);
+  parts.growth_from = config.memory.huge_pages_from_connections;
+  // What is there already is gathered once; later it would be too much to wait for.
+  parts.on_growth = [now = true]() mutable { hold_heap_in_huge_pages(std::exchange(now, false)); };
+  return parts;
+}
+
 Result<void> Gateway::Parts::open_listeners() {
   if (config.tls) {
     try {
@@ -538,7 +548,7 @@ Result<void> Gateway::Parts::open_listeners() {
       return fail(Fault::internal_error, "the TLS certificate or key cannot be used: " + error.code().message());
     }
   }
-  auto opened = http::Listener::open(server_parts(router, tls ? &*tls : nullptr), config::to_string(config.listen));
+  auto opened = http::Listener::open(public_server_parts(), config::to_string(config.listen));
   if (!opened) return std::unexpected(std::move(opened.error()));
   listener = *std::move(opened);
   auto admin_listen = config.admin_listen;

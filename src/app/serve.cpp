@@ -1,21 +1,13 @@
 // `turnpike serve`: a gateway under the signals of its operator.
 #include "turnpike/app/serve.hpp"
 
-#include <link.h>
 #include <spdlog/spdlog.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#ifdef TURNPIKE_MIMALLOC
-#include <mimalloc.h>
-#endif
 
-#include <bit>
 #include <boost/asio/signal_set.hpp>
 #include <csignal>
-#include <cstdint>
-#include <span>
 #include <utility>
 
+#include "memory.hpp"
 #include "run_gateway.hpp"
 #include "turnpike/telemetry/log.hpp"
 
@@ -66,27 +58,6 @@ class Signals {
   asio::signal_set set_;
 };
 
-// The pages of one loaded object's code. They are the file's, unchanged: what is run again is mapped again.
-int forget_code(dl_phdr_info* object, std::size_t /*size*/, void* /*data*/) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  for (const auto& segment : std::span(object->dlpi_phdr, object->dlpi_phnum)) {
-    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0 || (segment.p_flags & PF_W) != 0) continue;
-    const auto begin = (object->dlpi_addr + segment.p_vaddr) / page * page;
-    const auto end = object->dlpi_addr + segment.p_vaddr + segment.p_memsz;
-    // Refused for the kernel's own page of code, which is no file's.
-    ::madvise(std::bit_cast<void*>(begin), end - begin, MADV_DONTNEED);
-  }
-  return 0;
-}
-
-// What only the start needed: the heap of reading configuration and ledger, and the code that ran once.
-void give_back_memory() {
-#ifdef TURNPIKE_MIMALLOC
-  mi_collect(true);
-#endif
-  ::dl_iterate_phdr(forget_code, nullptr);
-}
-
 }  // namespace
 
 std::expected<config::Config, config::Faults> load_config(const ServeOptions& options) {
@@ -113,7 +84,7 @@ int run_gateway(config::Config config, const ServeOptions& options,
   TaskGroup tasks(loop.get_executor());
   const Signals signals(loop, **gateway, tasks, options);
   (*gateway)->start();
-  give_back_memory();
+  give_back_start_memory();
   if (when_ready) tasks.spawn("welcome", when_ready(**gateway));
   loop.run();
   return 0;

@@ -404,6 +404,7 @@ Config read(const Json& from, const Json& written, Report& report) {
       .durability = text(from.at("storage"), "durability") == "power" ? Durability::power : Durability::process,
       .commit_delay = millis(from.at("storage"), "commit_delay_ms"),
       .journal_bytes = count(from.at("storage"), "journal_bytes")};
+  config.memory = {.huge_pages_from_connections = count(from.at("memory"), "huge_pages_from_connections")};
   config.network = {.name = text(network, "name"),
                     .default_dialect = text(network, "default_dialect"),
                     .public_url = without_slash(text(network, "public_url")),
@@ -642,6 +643,7 @@ Faults needs_restart(const Config& now, const Config& next, std::string_view nam
   same("/data_dir", now.data_dir == next.data_dir);
   same("/drain_timeout_ms", now.drain_timeout == next.drain_timeout);
   same("/storage", now.storage == next.storage);
+  same("/memory", now.memory == next.memory);
   same("/network", now.network == next.network);
   same("/http", now.http == next.http);
   same("/relay", now.relay == next.relay);

@@ -61,6 +61,15 @@ constexpr Row kTable[] = {
      .doc = "The size of each of the journal's two files.",
      .least = 65'536,
      .most = 1'073'741'824},
+    {.path = "memory", .kind = Kind::object, .fallback = "{}", .doc = "How the heap is held."},
+    {.path = "memory/huge_pages_from_connections",
+     .kind = Kind::count,
+     .fallback = "16",
+     .doc =
+         "From so many connections at once on, the heap is held in huge pages: some MiB more and a twentieth less CPU. "
+         "0: never.",
+     .least = 0,
+     .most = 1'000'000},
     {.path = "network", .kind = Kind::object, .fallback = "{}", .doc = "How the gateway presents itself."},
     {.path = "network/name", .kind = Kind::name, .fallback = R"("turnpike")", .doc = "The name of the network."},
     {.path = "network/default_dialect",

@@ -22,14 +22,17 @@ struct Listener::State {
       : host(std::move(parts)),
         acceptor(std::move(open_acceptor)),
         back_off(host.parts.executor),
+        next_growth(host.parts.growth_from),
         tasks(host.parts.executor) {}
 
   awaitable<void> accept();
   awaitable<void> serve(Tcp::socket socket, std::string peer);
+  void note_growth();
 
   SessionHost host;
   Tcp::acceptor acceptor;
   asio::steady_timer back_off;
+  std::size_t next_growth;  // connections at once; 0: never
   TaskGroup tasks;
 };
 
@@ -44,7 +47,14 @@ Stream open_stream(const ServerParts& parts, Tcp::socket socket) {
 
 awaitable<void> Listener::State::serve(Tcp::socket socket, std::string peer) {
   Session session(host, open_stream(host.parts, std::move(socket)), std::move(peer));
+  note_growth();
   co_await session.run();
+}
+
+void Listener::State::note_growth() {
+  if (next_growth == 0 || host.stats.connections < next_growth) return;
+  next_growth *= 2;
+  host.parts.on_growth();
 }
 
 awaitable<void> Listener::State::accept() {

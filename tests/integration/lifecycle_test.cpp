@@ -6,7 +6,10 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 
 #include "support/network.hpp"
 
@@ -18,6 +21,27 @@ using nlohmann::json;
 class Lifecycle : public NetworkTest {
  protected:
   void rewrite_config() { std::ofstream(folder.file("turnpike.json")) << config.dump(2); }
+  [[nodiscard]] std::string about_memory(const std::string& file) const {
+    std::ifstream in("/proc/" + std::to_string(gateway->id()) + "/" + file);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  // As smaps has it (proc(5)): what may be held in huge pages.
+  [[nodiscard]] bool may_use_huge_pages() const {
+    std::istringstream areas(about_memory("smaps"));
+    for (std::string line; std::getline(areas, line);) {
+      if (line.starts_with("VmFlags:") && line.contains(" hg")) return true;
+    }
+    return false;
+  }
+  // So many clients connected at once, each of them served.
+  std::vector<Client> connect(std::size_t count) const {
+    std::vector<Client> clients;
+    for (std::size_t i = 0; i < count; ++i) {
+      clients.emplace_back(address).request("GET", "/livez", {});
+      EXPECT_EQ(clients.back().read_answer().status, 200);
+    }
+    return clients;
+  }
 };
 
 TEST_F(Lifecycle, sigterm_lets_a_running_stream_end_and_takes_no_new_one) {
@@ -102,6 +126,29 @@ TEST_F(Lifecycle, faults_of_a_configuration_are_named_all_at_once) {
   EXPECT_NE(checked.code, 0);
   EXPECT_THAT(checked.output, testing::HasSubstr("/models/0/context_window"));
   EXPECT_THAT(checked.output, testing::HasSubstr("/surprise"));
+}
+
+TEST_F(Lifecycle, the_heap_of_a_busy_gateway_is_held_in_huge_pages_and_that_of_an_idle_one_is_not) {
+  if (!std::filesystem::exists("/sys/kernel/mm/transparent_hugepage")) GTEST_SKIP() << "a kernel without huge pages";
+  add_node();
+  config["memory"]["huge_pages_from_connections"] = 8;
+  start_gateway();
+  if (!about_memory("maps").contains("mimalloc")) GTEST_SKIP() << "a gateway with a sanitizer's allocator";
+  const auto key = create_key("100");
+  {
+    const auto few = connect(4);
+    EXPECT_FALSE(may_use_huge_pages());
+  }
+  const auto many = connect(8);
+  EXPECT_TRUE(may_use_huge_pages());
+  EXPECT_EQ(ask(key, chat("x")).status, 200);
+}
+
+TEST_F(Lifecycle, no_heap_is_held_in_huge_pages_where_the_configuration_says_never) {
+  config["memory"]["huge_pages_from_connections"] = 0;
+  start_gateway();
+  const auto many = connect(32);
+  EXPECT_FALSE(may_use_huge_pages());
 }
 
 // One gateway is the other's node, over TLS, with a key of its own.

@@ -54,6 +54,11 @@ struct Storage {
   bool operator==(const Storage&) const = default;
 };
 
+struct Memory {
+  std::size_t huge_pages_from_connections = 0;  // 0: never
+  bool operator==(const Memory&) const = default;
+};
+
 struct Network {
   std::string name = {};
   std::string default_dialect = {};
@@ -322,6 +327,7 @@ struct Config {
   std::string data_dir = {};
   Milliseconds drain_timeout{};
   Storage storage = {};
+  Memory memory = {};
   Network network = {};
   Http http = {};
   Relay relay = {};

@@ -37,6 +37,9 @@ struct ServerParts {
   ErrorRenderer render_error;
   RequestObserver observe = {};
   boost::asio::ssl::context* tls = nullptr;  // null: plain
+  // Told when `growth_from` connections are open at once for the first time, and each time that number has doubled.
+  std::function<void()> on_growth = {};
+  std::size_t growth_from = 0;  // 0: never
 };
 
 // Counters of one listener.
