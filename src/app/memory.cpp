@@ -43,7 +43,7 @@ struct Area {
 };
 
 // The area that a line of /proc/self/maps is about, if the allocator has its blocks there (proc(5)).
-Area heap_area(std::string_view line) {
+Area heap_area(const std::string& line) {
   Area area;
   const char* const end = line.data() + line.size();
   const auto [dash, bad] = std::from_chars(line.data(), end, area.begin, 16);
@@ -78,6 +78,7 @@ void hold_heap_in_huge_pages([[maybe_unused]] bool now) {
       spdlog::debug("no huge pages for the heap: {}", std::generic_category().message(errno));
       return;
     }
+    // An error says that some of it was empty; the rest is done.
     if (now) ::madvise(at, size, kCollapse);
   }
 #endif
