@@ -49,10 +49,9 @@ Area heap_area(const std::string& line) {
   const auto [dash, bad] = std::from_chars(line.data(), end, area.begin, 16);
   if (bad != std::errc{} || dash == end) return {};
   const auto [rest, worse] = std::from_chars(dash + 1, end, area.end, 16);
-  const bool writable = std::string_view(rest, end).starts_with(" rw-p ");
-  // Not its first byte, which mimalloc 2.0 takes for the end of what is before it.
-  const bool heap = mi_is_in_heap_region(std::bit_cast<void*>(area.begin + 1));
-  return worse == std::errc{} && writable && heap ? area : Area{};
+  if (worse != std::errc{} || !std::string_view(rest, end).starts_with(" rw-p ")) return {};
+  // Not by its first byte, which mimalloc 2.0 takes for the end of what is before it.
+  return mi_is_in_heap_region(std::bit_cast<void*>(area.begin + 1)) ? area : Area{};
 }
 #endif
 

@@ -11,6 +11,8 @@
 #include <string_view>
 #include <utility>
 
+#include "turnpike/http/listener.hpp"
+
 namespace turnpike::test {
 
 namespace asio = boost::asio;
@@ -46,6 +48,11 @@ constexpr std::array kMeaningful{"\""sv,
                                  "Content-Length: 5\r\n"sv,
                                  "Transfer-Encoding: chunked\r\n"sv,
                                  "HTTP/1.1 200 OK\r\n\r\n"sv};
+
+asio::ip::tcp::endpoint endpoint_of(const std::string& address) {
+  const auto [host, port] = http::split_address(address).value();
+  return {asio::ip::make_address(host), port};
+}
 
 void garble_once(std::string& bytes, std::mt19937_64& random) {
   const std::size_t at = random() % (bytes.size() + 1);
@@ -91,8 +98,7 @@ struct BadWire::Pair {
 };
 
 BadWire::BadWire(const std::string& node, std::uint64_t seed)
-    : node_(asio::ip::make_address(node.substr(0, node.rfind(':'))),
-            static_cast<std::uint16_t>(std::stoi(node.substr(node.rfind(':') + 1)))),
+    : node_(endpoint_of(node)),
       acceptor_(loop_, Tcp::endpoint(asio::ip::address_v4::loopback(), 0)),
       address_("127.0.0.1:" + std::to_string(acceptor_.local_endpoint().port())),
       random_(seed) {
