@@ -2,6 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sample.hpp"
+
 namespace turnpike::simnode {
 namespace {
 
@@ -77,6 +79,8 @@ std::expected<Prompt, std::string> scan_chat(std::string_view body) {
   }
   out.prompt_tokens += tokens_of(bytes);
   const bool generation_prompt = !root->contains("add_generation_prompt") || flag(*root, "add_generation_prompt");
+  const json::json_pointer schema("/response_format/json_schema/schema");
+  if (root->contains(schema)) out.sample = sample_of(root->at(schema));
   out.repeat_prefix = !out.prefix.empty() && (!flag(*root, "continue_final_message") || generation_prompt);
   return out;
 }

@@ -21,6 +21,7 @@ struct Prompt {
   std::int64_t choices = 1;
   bool stream = false;
   bool include_usage = false;
+  std::string sample;  // JSON of the schema that it asks for; empty: it asks for none
 };
 
 struct EmbeddingPrompt {

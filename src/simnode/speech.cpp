@@ -41,6 +41,12 @@ std::uint32_t fnv1a(std::string_view bytes) {
   return hash;
 }
 
+std::string percent_encoded(std::string_view text) {
+  std::string out;
+  for (const char c : text) c == '%' ? out.append("%25") : out.append(1, c);
+  return out;
+}
+
 Speech::Speech(std::uint32_t start, std::size_t total, std::string_view prefix) : start_(start), size_(total) {
   skip(prefix);
 }

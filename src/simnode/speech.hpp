@@ -10,6 +10,8 @@
 // does, the prefix is repeated at the head of what it sends unless the request has "continue_final_message":true and
 // "add_generation_prompt":false. Usage counts new tokens only.
 //
+// A request with a schema in its response_format is answered with a value of it (sample.hpp) in place of words.
+//
 // Usage: prompt_tokens = 4 a message + (bytes of all text + 3) / 4 + 85 an image. Embeddings: component j of a text is
 // (FNV-1a of text + ":" + j, mod 2001, - 1000) / 1000; 8 components unless `dimensions` says otherwise.
 #pragma once
@@ -23,6 +25,9 @@
 namespace turnpike::simnode {
 
 [[nodiscard]] std::uint32_t fnv1a(std::string_view bytes);
+
+// What a Speech takes for the literal `text`.
+[[nodiscard]] std::string percent_encoded(std::string_view text);
 
 class Speech {
  public:

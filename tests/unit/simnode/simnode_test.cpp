@@ -6,6 +6,7 @@
 // The program has no library to link: its pure sources are taken in as they are.
 #include "../src/simnode/behaviour.cpp"  // NOLINT(bugprone-suspicious-include)
 #include "../src/simnode/prompt.cpp"     // NOLINT(bugprone-suspicious-include)
+#include "../src/simnode/sample.cpp"     // NOLINT(bugprone-suspicious-include)
 #include "../src/simnode/speech.cpp"     // NOLINT(bugprone-suspicious-include)
 
 namespace turnpike::simnode {
@@ -69,6 +70,17 @@ TEST(Prompt, answers_the_last_user_message_and_counts_all) {
   EXPECT_EQ(prompt->prompt_tokens, 3 * 4 + 85 + 3);
   EXPECT_EQ(prompt->max_tokens, 9);
   EXPECT_TRUE(prompt->include_usage);
+}
+
+TEST(Prompt, that_asks_for_a_schema_is_answered_with_a_value_of_it) {
+  const auto prompt = scan_chat(R"({"model":"m","messages":[{"role":"user","content":"a"}],
+      "response_format":{"type":"json_schema","json_schema":{"name":"s","schema":{
+        "type":"object","$defs":{"city":{"type":"string","minLength":3}},
+        "properties":{"at":{"$ref":"#/$defs/city"},"kind":{"enum":["x y","z"]},"n":{"type":"integer","minimum":7},
+                      "of":{"type":"array","items":{"anyOf":[{"type":"boolean"},{"type":"null"}]},"minItems":2}}}}}})");
+  ASSERT_TRUE(prompt);
+  EXPECT_EQ(prompt->sample, R"({"at":"aaa","kind":"x y","n":7,"of":[true,true]})");
+  EXPECT_EQ(all_of(Speech(percent_encoded(prompt->sample), "")), prompt->sample);
 }
 
 TEST(Prompt, does_not_repeat_the_prefix_when_told_so) {
