@@ -33,11 +33,18 @@ find_path(SECP256K1_INCLUDE_DIR secp256k1_recovery.h REQUIRED)
 find_library(SECP256K1_LIBRARY NAMES libsecp256k1.a secp256k1 REQUIRED)
 find_path(BOTAN_INCLUDE_DIR botan/keccak.h PATH_SUFFIXES botan-2 REQUIRED)
 find_library(BOTAN_LIBRARY NAMES libbotan-2.a botan-2 REQUIRED)
-mark_as_advanced(SECP256K1_INCLUDE_DIR SECP256K1_LIBRARY BOTAN_INCLUDE_DIR BOTAN_LIBRARY)
+# For schemas' regular expressions alone, and static for the same reason.
+find_path(RE2_INCLUDE_DIR re2/re2.h REQUIRED)
+find_library(RE2_LIBRARY NAMES libre2.a re2 REQUIRED)
+mark_as_advanced(RE2_INCLUDE_DIR RE2_LIBRARY SECP256K1_INCLUDE_DIR SECP256K1_LIBRARY BOTAN_INCLUDE_DIR BOTAN_LIBRARY)
 
 add_library(turnpike_wallet_cryptography INTERFACE)
 target_include_directories(turnpike_wallet_cryptography SYSTEM INTERFACE "${SECP256K1_INCLUDE_DIR}" "${BOTAN_INCLUDE_DIR}")
 target_link_libraries(turnpike_wallet_cryptography INTERFACE "${SECP256K1_LIBRARY}" "${BOTAN_LIBRARY}")
+
+add_library(turnpike_regular_expressions INTERFACE)
+target_include_directories(turnpike_regular_expressions SYSTEM INTERFACE "${RE2_INCLUDE_DIR}")
+target_link_libraries(turnpike_regular_expressions INTERFACE "${RE2_LIBRARY}" Threads::Threads)
 
 # spdlog's headers, with its compiled half in src/base/spdlog.cpp.
 add_library(turnpike_spdlog INTERFACE)

@@ -10,7 +10,7 @@ packages=(
   clang-19 lld-19 clang-tidy-19 clang-format-19 libclang-rt-19-dev llvm-19 cmake ninja-build ccache git ca-certificates
   # libraries
   libboost1.81-dev libboost-url1.81-dev nlohmann-json3-dev libsimdjson-dev libspdlog-dev libsqlite3-dev libssl-dev openssl
-  libcli11-dev prometheus-cpp-dev libsecp256k1-dev libbotan-2-dev libmimalloc-dev
+  libcli11-dev prometheus-cpp-dev libsecp256k1-dev libbotan-2-dev libmimalloc-dev libre2-dev
   # tests
   libgtest-dev libgmock-dev libbenchmark-dev python3 sqlite3 curl
 )
