@@ -98,7 +98,9 @@ inference::InferenceLimits inference_limits(const config::Config& config) {
           .max_timeout = config.relay.max_timeout,
           .image_token_allowance = config.relay.image_token_allowance,
           .default_max_tokens = config.relay.default_max_tokens.value_or(0),
-          .content_digests = config.receipts.content_digests};
+          .content_digests = config.receipts.content_digests,
+          .schema_max_bytes = config.relay.schema_max_bytes,
+          .schema_max_steps = config.relay.schema_max_steps};
 }
 
 identity::LoginTerms login_terms(const config::Config& config) {

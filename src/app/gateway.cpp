@@ -496,6 +496,7 @@ void Gateway::Parts::add_metrics() {
     count("turnpike_node_attempts_total", "Requests sent to nodes", relayed.attempts);
     count("turnpike_node_retries_total", "Attempts after a first one failed", relayed.retries);
     count("turnpike_node_continuations_total", "Streams carried on by another node", relayed.continuations);
+    count("turnpike_schema_misfits_total", "Answers that do not fit their request's JSON schema", relayed.misfits);
     for (const auto& node : registry.nodes()) {
       const auto labelled = [&](std::string name, std::string help, double value) {
         out.push_back({.name = std::move(name),

@@ -81,7 +81,9 @@ Relay read_relay(const Json& from) {
           .idle_connection_timeout = millis(from, "idle_connection_timeout_ms"),
           .continuation = from.at("continuation").get<bool>(),
           .image_token_allowance = count(from, "image_token_allowance"),
-          .default_max_tokens = count_or_none(from, "default_max_tokens")};
+          .default_max_tokens = count_or_none(from, "default_max_tokens"),
+          .schema_max_bytes = count(from, "schema_max_bytes"),
+          .schema_max_steps = count(from, "schema_max_steps")};
 }
 
 Scheduler read_scheduler(const Json& from) {

@@ -46,6 +46,7 @@ ErrorKind common_kind(Fault fault) {
     case Fault::node_error:
       return {502, "node_error", kServer};
     case Fault::invalid_node_output:
+    case Fault::unfit_answer:
       return {502, "invalid_node_output", kServer};
     case Fault::service_unavailable:
       return {503, "service_unavailable", kServer};

@@ -4,8 +4,10 @@
 #include <boost/container/small_vector.hpp>
 #include <utility>
 
+#include "schema_judge.hpp"
 #include "turnpike/base/running_digest.hpp"
 #include "turnpike/dialect/error_body.hpp"
+#include "turnpike/schema/schema.hpp"
 
 namespace turnpike::inference {
 
@@ -132,6 +134,27 @@ Result<void> Inference::check_capability(const Job& job) const {
   return {};
 }
 
+// A stream goes out as it comes, and is not held to a schema.
+Result<void> Inference::read_schema(Job& job) const {
+  const auto& scan = job.scan;
+  const bool checks = job.model->structured_output && !scan.stream && scan.schema_span.found() &&
+                      scan.response_format == scan::ResponseFormat::json_schema;
+  if (!checks) return {};
+  const auto span = relay::whole(job.request.body, scan.schema_span);
+  constexpr std::string_view kParam = "response_format.json_schema.schema";
+  if (span.size > limits_.schema_max_bytes) {
+    return fail(Fault::invalid_request,
+                "the schema is larger than " + std::to_string(limits_.schema_max_bytes) + " bytes",
+                std::string(kParam));
+  }
+  job.schema = job.request.body.substr(span.at, span.size);
+  // It is read again when there is an answer: while a node works, a tree of it would take many times its bytes.
+  auto schema = schema::Schema::read(job.schema);
+  if (schema) return {};
+  schema.error().param = kParam;
+  return std::unexpected(std::move(schema.error()));
+}
+
 relay::Seen Inference::seen_of(const Job& job) const {
   return {.prompt_bytes = job.scan.prompt_bytes,
           .prompt_text_bytes = job.scan.text_bytes,
@@ -164,6 +187,7 @@ Result<void> Inference::read(Job& job) const {
     return fail(Fault::model_not_found, "the model " + job.scan.model.substr(0, 200) + " does not exist", "model");
   }
   if (auto able = check_capability(job); !able) return std::unexpected(std::move(able.error()));
+  if (auto schema = read_schema(job); !schema) return schema;
 
   auto limit = job.scan.max_tokens;
   if (request.kind != RequestKind::embedding) {
@@ -298,7 +322,9 @@ void Inference::end_unpaid(Job& job, const Error* error) {
 }
 
 awaitable<Result<Delivered>> Inference::whole(Job& job, AnswerKeeper* keeper) {
-  const auto call = call_of(job, path_of(job.request.kind));
+  auto call = call_of(job, path_of(job.request.kind));
+  const SchemaJudge judge(job, limits_);
+  if (!job.schema.empty()) call.judge = &judge;
   auto answer = co_await relay_.whole(call);
   if (!answer) {
     // Whoever keeps answers keeps the hold too, for another try.

@@ -47,6 +47,9 @@ bool may_retry(Failure failure) {
   return failure != Failure::client_left && failure != Failure::blames_request && failure != Failure::out_of_time;
 }
 
+// Answers to one request that a judge refuses.
+constexpr std::size_t kMostMisfits = 2;
+
 // Engines that go on from a final assistant message instead of answering it.
 bool engine_continues(scheduler::Engine engine) {
   return engine != scheduler::Engine::openai;
@@ -121,6 +124,7 @@ awaitable<Result<scheduler::Slot>> Relay::wait_for_slot(const Call& call,
 awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
   Tried tried;
   std::optional<Error> last;
+  std::size_t misfits = 0;
   while (tried.size() < limits_.attempts) {
     auto slot = slot_now(call, tried);
     if (!slot) {
@@ -140,8 +144,16 @@ awaitable<Result<WholeAnswer>> Relay::whole(const Call& call) {
       WholeAnswer answer = attempt.take_whole();
       const auto unusable = judge(scanner_.answer(answer.json, answer.scan), call.kind, answer.scan);
       if (unusable.empty()) {
+        // A node is not to blame for what its model says: else a request that nothing can fit would cost it its
+        // traffic.
         attempt.succeed();
-        co_return answer;
+        auto misfit = call.judge != nullptr ? call.judge->misfit_of(answer) : std::string();
+        if (misfit.empty()) co_return answer;
+        spdlog::info("{} node {}: its answer is not what was asked for", call.request_id, answer.node_id);
+        ++stats_.misfits;
+        last = Error{.fault = Fault::unfit_answer, .message = std::move(misfit)};
+        if (++misfits == kMostMisfits) break;
+        continue;
       }
       failure = attempt.fail(Failure::bad_output, unusable);
     }

@@ -32,6 +32,7 @@ class RequestWalk {
   bool input_item(od::value value, const std::string& where, int depth);
   bool stream_options(od::value value);
   bool response_format(od::value value);
+  bool json_schema(od::value value);
   bool stop(od::value value);
   bool boolean(string_view key, od::value& value, bool& out);
   bool count(string_view key, od::value& value, std::uint64_t least, std::uint64_t most,
@@ -327,6 +328,8 @@ bool RequestWalk::response_format(od::value value) {
       const auto token = token_of(inner);
       if (!is_string(token)) return bad("type must be a string", "response_format.type");
       type = token.substr(1, token.size() - 2);
+    } else if (key == "json_schema" && !is_null(inner)) {
+      if (!json_schema(inner)) return false;
     } else if (!walk(inner, 2)) {
       return malformed();
     }
@@ -337,6 +340,26 @@ bool RequestWalk::response_format(od::value value) {
     scan_.response_format = ResponseFormat::json_schema;
   } else if (type != "text") {
     return bad("type must be text, json_object or json_schema", "response_format.type");
+  }
+  return true;
+}
+
+bool RequestWalk::json_schema(od::value value) {
+  od::object object;
+  if (value.get_object().get(object)) {
+    return bad("json_schema must be an object", "response_format.json_schema");
+  }
+  for (auto item : object) {
+    string_view key;
+    od::value inner;
+    if (!open_member(item, key, inner)) return malformed();
+    if (key == "schema") {
+      const auto raw = token_of(inner);
+      if (scan_.schema_span.found()) return bad("schema is there twice", "response_format.json_schema.schema");
+      if (!raw.starts_with('{')) return bad("schema must be an object", "response_format.json_schema.schema");
+      scan_.schema_span = {span_of(raw).at, 1};
+    }
+    if (!walk(inner, 3)) return malformed();
   }
   return true;
 }

@@ -196,6 +196,8 @@ struct Relay {
   bool continuation = true;
   std::uint64_t image_token_allowance = 0;
   std::optional<std::uint64_t> default_max_tokens = {};  // none: the model's context window
+  std::size_t schema_max_bytes = 0;
+  std::size_t schema_max_steps = 0;
   bool operator==(const Relay&) const = default;
 };
 

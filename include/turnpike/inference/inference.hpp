@@ -26,6 +26,8 @@ struct InferenceLimits {
   std::uint64_t image_token_allowance = 2048;
   std::uint64_t default_max_tokens = 0;  // for the upper bound where nobody names one; 0: what the model can write
   bool content_digests = true;           // in receipts
+  std::size_t schema_max_bytes = std::size_t{256} * 1024;  // of a response's schema, and of an answer that is checked
+  std::size_t schema_max_steps = 200'000;                  // of a check
 };
 
 // Who asks, and what.
@@ -45,6 +47,7 @@ struct Job {
   InferenceRequest request;
   scan::RequestScan scan;
   ModelPtr model;
+  std::string_view schema;  // that the answer is held to, in the request's body; empty: none
   std::string id;
   std::string id_json;
   std::string defaults;  // members the dialect adds
@@ -132,6 +135,7 @@ class Inference {
   [[nodiscard]] Result<std::unique_ptr<Job>> begin(const InferenceRequest& request, limits::Admission& admission);
   [[nodiscard]] Result<void> read(Job& job) const;
   [[nodiscard]] Result<void> check_capability(const Job& job) const;
+  [[nodiscard]] Result<void> read_schema(Job& job) const;
   [[nodiscard]] relay::Seen seen_of(const Job& job) const;
   [[nodiscard]] relay::Call call_of(const Job& job, std::string_view path) const;
   // What is to be charged for what was used.

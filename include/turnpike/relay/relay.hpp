@@ -42,6 +42,16 @@ struct RelayLimits {
       256 * 1024;  // text kept for another node to go on from; past it a stream just breaks
 };
 
+class WholeAnswer;
+
+// Says whether an answer is what its request asked for, as far as a node cannot be blamed where it is not.
+class AnswerJudge {
+ public:
+  virtual ~AnswerJudge() = default;
+  // What the client is told where it is not: a sentence. Empty: it is.
+  [[nodiscard]] virtual std::string misfit_of(const WholeAnswer& answer) const = 0;
+};
+
 // One request on its way. Views must stay valid until the call that takes it returns.
 struct Call {
   scan::RequestKind kind = scan::RequestKind::chat;
@@ -55,7 +65,8 @@ struct Call {
   std::stop_token client_gone;
   std::string_view id_json;  // what answers carry in place of the node's, as JSON strings
   std::string_view model_json;
-  std::string_view request_id;  // for the log
+  std::string_view request_id;         // for the log
+  const AnswerJudge* judge = nullptr;  // of a whole answer; null: any that can be read will do
 };
 
 // A whole answer. Its bytes live in the node's connection, which goes back to the pool with this.
@@ -116,6 +127,7 @@ struct RelayStats {
   std::uint64_t retries = 0;
   std::uint64_t continuations = 0;
   std::uint64_t node_failures = 0;
+  std::uint64_t misfits = 0;  // answers that a judge refused
 };
 
 // Loop thread only.
@@ -125,7 +137,9 @@ class Relay {
         scan::Scanner& scanner, RelayLimits limits);
 
   // A whole answer. Errors: what the scheduler says, node_error and invalid_node_output when every node tried failed,
-  // node_timeout, invalid_request where a node blames the request. When the client left, the error means nothing.
+  // node_timeout, invalid_request where a node blames the request. One that the call's judge refuses is asked of one
+  // more node: unfit_answer, where that is refused, too, or there is none. When the client left, the error means
+  // nothing.
   boost::asio::awaitable<Result<WholeAnswer>> whole(const Call& call);
 
   // A stream, written to `sink` as it comes, all but its end: usage and `[DONE]` are the sink's to write.

@@ -50,6 +50,7 @@ struct RequestScan {
   Span stream_options_null;   // the value, where it is null
   Span stream_options_usage;  // the value of include_usage in it
   Span messages_span;         // only where the array begins
+  Span schema_span;           // response_format.json_schema.schema, only where the object begins
   Span max_tokens_span;
   Span max_completion_tokens_span;
   std::size_t object_end = 0;        // where the closing brace is

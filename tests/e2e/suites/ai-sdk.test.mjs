@@ -1,7 +1,7 @@
 // ai, with @ai-sdk/openai and @ai-sdk/openai-compatible, by base URL and key alone.
 import { createOpenAI } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
-import { APICallError, embedMany, generateText, streamText } from 'ai';
+import { APICallError, embedMany, generateObject, generateText, jsonSchema, streamText } from 'ai';
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { cancellation, startHouse, steadyUs, stopAll } from '../harness.mjs';
@@ -29,6 +29,12 @@ after(stopAll);
 async function failure(promise) {
   return promise.then(() => assert.fail('it did not fail'), (error) => error);
 }
+
+test('openai: an object of a schema', async () => {
+  const schema = jsonSchema({ type: 'object', properties: { city: { type: 'string', minLength: 3 } }, required: ['city'] });
+  const { object } = await generateObject({ model: providers.openai(house.key).chat('m-1'), schema, prompt: 'where' });
+  assert.deepEqual(object, { city: 'aaa' });
+});
 
 for (const [name, provider] of Object.entries(providers)) {
   test(`${name}: a chat answer`, async () => {

@@ -26,6 +26,12 @@ test('a chat answer with usage', async () => {
   assert.equal(answer.usage_metadata.output_tokens, 16);
 });
 
+test('an object of a schema', async () => {
+  const schema = { title: 'place', type: 'object', properties: { city: { type: 'string', minLength: 3 } }, required: ['city'] };
+  const place = chat(house.key).withStructuredOutput(schema, { method: 'jsonSchema' });
+  assert.deepEqual(await place.invoke('where'), { city: 'aaa' });
+});
+
 test('a stream with usage', async () => {
   const prompt = 'stream [[sim tokens=50]]';
   let text = '';

@@ -147,6 +147,22 @@ test('response_format passes through', async () => {
   assert.deepEqual((await house.node.last()).body.response_format, { type: 'json_object' });
 });
 
+test('an answer fits the schema that was asked for, or is an error', async () => {
+  const schema = {
+    type: 'object', properties: { city: { type: 'string' } }, required: ['city'], additionalProperties: false,
+  };
+  const ask = (content) => client.chat.completions.parse({
+    model: 'm-1', messages: user(content),
+    response_format: { type: 'json_schema', json_schema: { name: 'place', strict: true, schema } },
+  });
+  const answer = await ask('[[sim text=%7B%22city%22:%22Oslo%22%7D]]');
+  assert.deepEqual(answer.choices[0].message.parsed, { city: 'Oslo' });
+  const error = await failure(ask('[[sim text=%7B%22city%22:7%7D]]'));
+  assert.ok(error instanceof InternalServerError);
+  assert.equal(error.status, 502);
+  assert.equal(error.code, 'invalid_node_output');
+});
+
 test('legacy completions, whole and streamed', async () => {
   const whole = await client.completions.create({ model: 'm-1', prompt: 'once upon', max_tokens: 5 });
   assert.equal(whole.object, 'text_completion');

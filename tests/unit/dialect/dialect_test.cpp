@@ -190,6 +190,7 @@ TEST(ErrorBody, every_fault_has_a_status_of_its_table) {
   EXPECT_EQ(status(Fault::headers_too_large), 431);
   EXPECT_EQ(status(Fault::internal_error), 500);
   EXPECT_EQ(status(Fault::node_error), 502);
+  EXPECT_EQ(status(Fault::unfit_answer), 502);
   EXPECT_EQ(status(Fault::node_timeout), 504);
 }
 

@@ -46,7 +46,7 @@ TEST(Retry, only_what_another_try_may_mend_is_tried_again) {
     EXPECT_TRUE(may_mend(fault));
   }
   for (const auto fault : {Fault::invalid_request, Fault::model_not_found, Fault::insufficient_credits,
-                           Fault::invalid_api_key, Fault::request_too_large}) {
+                           Fault::invalid_api_key, Fault::request_too_large, Fault::unfit_answer}) {
     EXPECT_FALSE(may_mend(fault));
   }
 }

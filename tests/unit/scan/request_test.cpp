@@ -62,6 +62,15 @@ TEST_F(Scan, finds_the_members_it_reads) {
   EXPECT_EQ(scan.messages, 1U);
 }
 
+TEST_F(Scan, finds_the_schema_of_a_response) {
+  const auto scan = with(
+      R"(,"response_format":{"json_schema":{"schema":{"a":[{"schema":{}}]},"name":"s","strict":null},"type":"json_schema"})");
+  ASSERT_TRUE(scan.schema_span.found());
+  EXPECT_EQ(text_.substr(scan.schema_span.at, 5), R"({"a":)");
+  EXPECT_FALSE(with(R"(,"response_format":{"type":"json_schema","json_schema":null})").schema_span.found());
+  EXPECT_FALSE(with(R"(,"response_format":{"type":"json_schema","json_schema":{"name":"s"}})").schema_span.found());
+}
+
 TEST_F(Scan, takes_defaults_where_nothing_is_said) {
   const auto scan = with("");
   EXPECT_FALSE(scan.stream);
@@ -265,6 +274,13 @@ TEST_F(Scan, names_the_member_of_the_wrong_type) {
   EXPECT_EQ(param_with(R"(,"response_format":{"type":1})"), "response_format.type");
   EXPECT_EQ(param_with(R"(,"response_format":{"type":"xml"})"), "response_format.type");
   EXPECT_EQ(param_with(R"(,"response_format":{})"), "response_format.type");
+  const auto schema_param = [this](std::string_view json_schema) {
+    return param_with(R"(,"response_format":{"type":"json_schema","json_schema":)" + std::string(json_schema) + "}");
+  };
+  EXPECT_EQ(schema_param("[]"), "response_format.json_schema");
+  EXPECT_EQ(schema_param(R"({"schema":true})"), "response_format.json_schema.schema");
+  EXPECT_EQ(schema_param(R"({"schema":"{}"})"), "response_format.json_schema.schema");
+  EXPECT_EQ(schema_param(R"({"schema":{},"schema":{}})"), "response_format.json_schema.schema");
   EXPECT_EQ(param_with(R"(,"stop":1)"), "stop");
   EXPECT_EQ(param_with(R"(,"stop":{})"), "stop");
   EXPECT_EQ(param_with(R"(,"stop":["a",1])"), "stop");
