@@ -532,7 +532,8 @@ constexpr Row kTable[] = {
     {.path = "models/*/capabilities",
      .kind = Kind::texts,
      .fallback = R"(["chat", "completion"])",
-     .doc = "What the model can do.",
+     .doc =
+         "What the model can do; with structured_output, whole answers are held to the JSON schema of their request.",
      .choices = "chat|completion|embeddings|vision|structured_output"},
     {.path = "models/*/context_window",
      .kind = Kind::count,

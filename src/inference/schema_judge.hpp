@@ -16,7 +16,8 @@ class SchemaJudge final : public relay::AnswerJudge {
   [[nodiscard]] std::string misfit_of(const relay::WholeAnswer& answer) const override;
 
  private:
-  [[nodiscard]] std::string misfit_of_choice(const schema::Schema& schema, const nlohmann::json& choice) const;
+  [[nodiscard]] std::string misfit_of_choice(const schema::Schema& schema, const nlohmann::json& choice,
+                                             std::size_t& steps) const;
 
   const Job& job_;
   const InferenceLimits& limits_;

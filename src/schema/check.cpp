@@ -62,8 +62,8 @@ std::size_t cost_of(const json& value) {
 
 class Check {
  public:
-  Check(const Schema::Parts& parts, std::size_t max_steps, std::string& keyword)
-      : parts_(parts), left_(max_steps), keyword_(keyword) {}
+  Check(const Schema::Parts& parts, std::size_t& steps, std::string& keyword)
+      : parts_(parts), left_(steps), keyword_(keyword) {}
 
   Verdict run(const json& value) {
     const bool fits = this->fits(parts_.root, value);
@@ -133,7 +133,7 @@ class Check {
   bool min_properties(const json& keyword, const json& schema, const json& value);
 
   const Schema::Parts& parts_;
-  std::size_t left_;  // steps
+  std::size_t& left_;  // steps
   std::string& keyword_;
   std::size_t depth_ = 0;
   std::size_t quiet_ = 0;
@@ -429,12 +429,12 @@ bool Check::min_properties(const json& keyword, const json& /*schema*/, const js
 
 }  // namespace
 
-Verdict Schema::check(std::string_view text, std::size_t max_steps, std::string& keyword) const {
+Verdict Schema::check(std::string_view text, std::size_t& steps, std::string& keyword) const {
   keyword.clear();
   if (nesting_of(text) > kMostNesting) return Verdict::undecided;
   const json value = json::parse(text, nullptr, false);
   if (value.is_discarded()) return Verdict::misfits;
-  return Check(*parts_, max_steps, keyword).run(value);
+  return Check(*parts_, steps, keyword).run(value);
 }
 
 }  // namespace turnpike::schema

@@ -31,7 +31,7 @@ enum class Fault : std::uint8_t {
   internal_error,
   node_error,
   invalid_node_output,
-  unfit_answer,  // two nodes' answers are not what was asked for; on the wire it is invalid_node_output
+  unfit_answer,  // no node's answer is what was asked for; on the wire it is invalid_node_output
   service_unavailable,
   node_timeout,
 };

@@ -27,7 +27,7 @@ struct InferenceLimits {
   std::uint64_t default_max_tokens = 0;  // for the upper bound where nobody names one; 0: what the model can write
   bool content_digests = true;           // in receipts
   std::size_t schema_max_bytes = std::size_t{256} * 1024;  // of a response's schema, and of an answer that is checked
-  std::size_t schema_max_steps = 200'000;                  // of a check
+  std::size_t schema_max_steps = 200'000;                  // to check an answer's choices
 };
 
 // Who asks, and what.

@@ -24,9 +24,10 @@ class Schema {
   // Errors: invalid_request, whose message says where in the schema and why.
   static Result<Schema> read(std::string_view json);
 
-  // `max_steps`: values looked at, and the like; some tens of nanoseconds each. `keyword` becomes the one of the schema
-  // that refused first, the innermost of those around it, where the verdict is `misfits`; empty: it is not JSON.
-  [[nodiscard]] Verdict check(std::string_view json, std::size_t max_steps, std::string& keyword) const;
+  // `steps`: how many values may be looked at, and the like, at some tens of nanoseconds each; less what it took,
+  // behind it. `keyword` becomes the one of the schema that refused first, the innermost of those around it, where the
+  // verdict is `misfits`; empty: it is not JSON.
+  [[nodiscard]] Verdict check(std::string_view json, std::size_t& steps, std::string& keyword) const;
 
   ~Schema();
   Schema(Schema&&) noexcept;

@@ -20,7 +20,8 @@ Schema read(std::string_view json) {
 // The keyword that refuses it; "fits" where none does.
 std::string refusal(std::string_view schema, std::string_view value) {
   std::string keyword;
-  switch (read(schema).check(value, kPlenty, keyword)) {
+  std::size_t steps = kPlenty;
+  switch (read(schema).check(value, steps, keyword)) {
     case Verdict::fits:
       return "fits";
     case Verdict::undecided:
@@ -169,13 +170,26 @@ TEST(Schema, a_check_ends_after_its_steps) {
   EXPECT_EQ(refusal(again + "]}", text), "undecided");
   EXPECT_EQ(refusal(R"({"allOf":[{"const":)" + text + R"(},{"$ref":"#/allOf/0"},{"enum":[1,)" + text + "]}]}", text),
             "fits");
+  const auto verdict = [](std::string_view of, std::string_view value, std::size_t steps) {
+    std::string keyword;
+    return read(of).check(value, steps, keyword);
+  };
+  EXPECT_EQ(verdict(R"({"const":)" + text + "}", text, 600), Verdict::undecided);
+  EXPECT_EQ(verdict(R"({"uniqueItems":true})", "[[1,2],[3,4]]", 10), Verdict::undecided);
+  const std::string_view integers = R"({"items":{"type":"integer"}})";
+  EXPECT_EQ(verdict(integers, "[1,2,3]", 4), Verdict::fits);
+  EXPECT_EQ(verdict(integers, "[1,2,3]", 3), Verdict::undecided);
+  EXPECT_EQ(verdict(integers, "[1,\"a\",3]", 3), Verdict::misfits) << "what was found before counts";
+}
+
+TEST(Schema, several_checks_share_their_steps) {
+  const auto integers = read(R"({"items":{"type":"integer"}})");
   std::string keyword;
-  EXPECT_EQ(read(R"({"const":)" + text + "}").check(text, 600, keyword), Verdict::undecided);
-  EXPECT_EQ(read(R"({"uniqueItems":true})").check("[[1,2],[3,4]]", 10, keyword), Verdict::undecided);
-  const auto list = read(R"({"items":{"type":"integer"}})");
-  EXPECT_EQ(list.check("[1,2,3]", 4, keyword), Verdict::fits);
-  EXPECT_EQ(list.check("[1,2,3]", 3, keyword), Verdict::undecided);
-  EXPECT_EQ(list.check("[1,\"a\",3]", 3, keyword), Verdict::misfits) << "what was found before counts";
+  std::size_t steps = 7;
+  EXPECT_EQ(integers.check("[1,2,3]", steps, keyword), Verdict::fits);
+  EXPECT_EQ(steps, 3U);
+  EXPECT_EQ(integers.check("[1,2,3]", steps, keyword), Verdict::undecided);
+  EXPECT_EQ(steps, 0U);
 }
 
 TEST(Schema, deep_values_and_schemas_are_no_danger) {
