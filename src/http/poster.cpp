@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/ssl/context.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "turnpike/base/signal.hpp"
+#include "turnpike/http/client_tls.hpp"
 #include "turnpike/http/dialer.hpp"
 #include "turnpike/http/message.hpp"
 #include "turnpike/http/stream.hpp"
@@ -28,17 +28,6 @@ constexpr std::size_t kReadBytes = 4096;
 constexpr std::uint16_t kHttpPort = 80;
 constexpr std::uint16_t kHttpsPort = 443;
 constexpr std::string_view kOutOfTime = "it did not answer in time";
-
-std::unique_ptr<asio::ssl::context> client_context(const std::string& ca_file) {
-  auto context = std::make_unique<asio::ssl::context>(asio::ssl::context::tls_client);
-  context->set_verify_mode(asio::ssl::verify_peer);
-  if (ca_file.empty()) {
-    context->set_default_verify_paths();
-  } else {
-    context->load_verify_file(ca_file);
-  }
-  return context;
-}
 
 }  // namespace
 
@@ -147,7 +136,7 @@ awaitable<std::string> Poster::Call::connect() {
   auto socket = co_await shared_.dialer.connect(*std::move(endpoints), at, news_, over_);
   if (!socket) co_return socket.error();
   if (place_.secure) {
-    if (!shared_.tls) shared_.tls = client_context("");
+    if (!shared_.tls) shared_.tls = client_tls();
     stream_.emplace(*std::move(socket), *shared_.tls, Stream::Role::client, place_.host);
   } else {
     stream_.emplace(*std::move(socket));
@@ -226,7 +215,7 @@ awaitable<std::string> Poster::Call::receive() {
 Poster::Poster(asio::any_io_executor executor, Deadlines& deadlines, const std::string& ca_file,
                std::size_t resolver_threads)
     : shared_(std::make_unique<Shared>(std::move(executor), deadlines, resolver_threads)) {
-  if (!ca_file.empty()) shared_->tls = client_context(ca_file);
+  if (!ca_file.empty()) shared_->tls = client_tls(ca_file);
 }
 
 Poster::~Poster() = default;

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/ssl/context.hpp>
 #include <stdexcept>
 #include <utility>
 
+#include "turnpike/http/client_tls.hpp"
 #include "turnpike/http/poster.hpp"
 
 namespace turnpike::relay {
@@ -20,7 +20,7 @@ constexpr std::size_t kMostBufferBytes = 16 * 1024;  // kept for the next answer
 }  // namespace
 
 struct NodeClient::Tls {
-  asio::ssl::context context{asio::ssl::context::tls_client};
+  std::unique_ptr<asio::ssl::context> context = http::client_tls();
 };
 
 // ---- a connection ----
@@ -165,13 +165,9 @@ awaitable<ConnectionPtr> NodePeer::connect(Signal& news, const bool& give_up, st
 
 ConnectionPtr NodePeer::connected(http::Dialer::Socket socket) {
   if (!tls_) return std::make_shared<NodeConnection>(shared_from_this(), http::Stream(std::move(socket)));
-  if (!client_.tls_) {
-    client_.tls_ = std::make_unique<NodeClient::Tls>();
-    client_.tls_->context.set_default_verify_paths();
-    client_.tls_->context.set_verify_mode(asio::ssl::verify_peer);
-  }
+  if (!client_.tls_) client_.tls_ = std::make_unique<NodeClient::Tls>();
   return std::make_shared<NodeConnection>(
-      shared_from_this(), http::Stream(std::move(socket), client_.tls_->context, http::Stream::Role::client, host_));
+      shared_from_this(), http::Stream(std::move(socket), *client_.tls_->context, http::Stream::Role::client, host_));
 }
 
 // ---- all of them ----
