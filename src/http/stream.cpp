@@ -1,5 +1,6 @@
 #include "turnpike/http/stream.hpp"
 
+#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
@@ -29,9 +30,29 @@ constexpr std::size_t kMostGathered = 4096;
 struct Stream::Tls {
   Tls(Tcp::socket socket, asio::ssl::context& context, Role which) : layer(std::move(socket), context), role(which) {}
   asio::ssl::stream<Tcp::socket> layer;
+  // Tells the peer that no more will come (RFC 8446, section 6.1), as far as the kernel takes it now. A record that is
+  // half written cannot be followed by anything.
+  void say_end(Tcp::socket::native_handle_type handle) noexcept;
+
   Role role;
   std::string record;  // gathered buffers made one, so that they travel in one record
+  bool writes = false;
+  bool ended = false;
 };
+
+// Past the layer's own pair of buffers, which only a waiting operation would empty.
+void Stream::Tls::say_end(Tcp::socket::native_handle_type handle) noexcept {
+  SSL* const ssl = layer.native_handle();
+  if (writes || std::exchange(ended, true) || SSL_is_init_finished(ssl) == 0) return;
+  BIO* const out = BIO_new(BIO_s_mem());
+  if (out == nullptr) return;
+  SSL_set0_wbio(ssl, out);
+  if (SSL_shutdown(ssl) < 0) ERR_clear_error();
+  char* alert = nullptr;
+  if (const auto size = BIO_get_mem_data(out, &alert); size > 0) {
+    (void)::send(handle, alert, static_cast<std::size_t>(size), MSG_NOSIGNAL | MSG_DONTWAIT);
+  }
+}
 
 Stream::Stream(Tcp::socket socket) : plain_(std::move(socket)) {
   prepare();
@@ -98,8 +119,10 @@ asio::awaitable<error_code> Stream::write(std::span<const asio::const_buffer> bu
   if (tls_) {
     tls_->record.clear();
     for (const auto& buffer : all) tls_->record.append(static_cast<const char*>(buffer.data()), buffer.size());
+    tls_->writes = true;
     const auto [error, _] =
         co_await asio::async_write(tls_->layer, asio::buffer(tls_->record), asio::as_tuple(asio::use_awaitable));
+    tls_->writes = false;
     co_return error;
   }
   const auto [error, _] = co_await asio::async_write(plain_, all, asio::as_tuple(asio::use_awaitable));
@@ -113,11 +136,13 @@ void Stream::cancel_reads() noexcept {
 
 void Stream::close() noexcept {
   error_code ignored;
+  if (tls_ && is_open()) tls_->say_end(handle_);
   socket().close(ignored);
 }
 
 void Stream::shutdown_write() noexcept {
   error_code ignored;
+  if (tls_ && is_open()) tls_->say_end(handle_);
   socket().shutdown(Tcp::socket::shutdown_send, ignored);
 }
 

@@ -1,14 +1,19 @@
 // A gateway's life under its operator's signals, and TLS on both sides.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <sstream>
 
 #include "support/network.hpp"
@@ -149,6 +154,59 @@ TEST_F(Lifecycle, no_heap_is_held_in_huge_pages_where_the_configuration_says_nev
   start_gateway();
   const auto many = connect(32);
   EXPECT_FALSE(may_use_huge_pages());
+}
+
+// A client under TLS that trusts anybody.
+class TlsClient {
+ public:
+  explicit TlsClient(const std::string& address) : context_(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(static_cast<std::uint16_t>(std::stoi(address.substr(address.rfind(':') + 1))));
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    void* raw = &at;
+    EXPECT_EQ(::connect(socket_, static_cast<sockaddr*>(raw), sizeof at), 0);
+    SSL_set_fd(tls_.get(), socket_);
+    EXPECT_EQ(SSL_connect(tls_.get()), 1);
+  }
+  ~TlsClient() { ::close(socket_); }
+  TlsClient(const TlsClient&) = delete;
+  TlsClient& operator=(const TlsClient&) = delete;
+
+  void send(const std::string& bytes) { SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size())); }
+  std::string read() {
+    char piece[4096];
+    const int got = SSL_read(tls_.get(), piece, sizeof piece);
+    return {piece, static_cast<std::size_t>(std::max(got, 0))};
+  }
+  // Reads to the end. True: the server said that it ends the connection (RFC 8446, section 6.1).
+  bool is_told_the_end() {
+    while (!read().empty()) continue;
+    return (SSL_get_shutdown(tls_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+  }
+
+ private:
+  int socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context_;
+  std::unique_ptr<SSL, decltype(&SSL_free)> tls_{SSL_new(context_.get()), &SSL_free};
+};
+
+TEST_F(Lifecycle, a_tls_connection_does_not_end_in_silence) {
+  const auto certificate = folder.file("cert.pem");
+  ASSERT_NO_FATAL_FAILURE(make_certificate(certificate, folder.file("key.pem")));
+  config["tls"] = {{"certificate_file", certificate}, {"private_key_file", folder.file("key.pem")}};
+  start_gateway();
+  TlsClient last_request(address);
+  last_request.send("GET /livez HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n");
+  EXPECT_TRUE(last_request.is_told_the_end());
+  TlsClient malformed(address);
+  malformed.send("nonsense\r\n\r\n");
+  EXPECT_TRUE(malformed.is_told_the_end());
+  TlsClient idle(address);
+  idle.send("GET /livez HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_THAT(idle.read(), testing::StartsWith("HTTP/1.1 200"));
+  EXPECT_EQ(stop_gateway(), 0);
+  EXPECT_TRUE(idle.is_told_the_end());
 }
 
 // One gateway is the other's node, over TLS, with a key of its own.

@@ -303,6 +303,7 @@ TEST_F(Webhooks, a_target_under_tls_must_show_a_certificate_of_its_name) {
   const auto named = create("https://localhost:" + std::to_string(secure.port()));
   test(named);
   EXPECT_TRUE(eventually([&] { return newest(named)["state"] == "delivered"; }));
+  EXPECT_TRUE(eventually([&] { return secure.said_end() == 1; })) << "a TLS connection does not end in silence";
 }
 
 }  // namespace

@@ -27,6 +27,12 @@ class Connection {
   long read(char* into, std::size_t most) {
     return tls_ ? SSL_read(tls_.get(), into, static_cast<int>(most)) : ::recv(socket_, into, most, 0);
   }
+  // Reads to the end of the connection. True: under TLS, and the peer said so (RFC 8446, section 6.1).
+  bool says_end() {
+    char rest[256];
+    while (tls_ && SSL_read(tls_.get(), rest, sizeof rest) > 0) continue;
+    return tls_ && (SSL_get_shutdown(tls_.get()) & SSL_RECEIVED_SHUTDOWN) != 0;
+  }
   void write(const std::string& bytes) {
     if (tls_) {
       SSL_write(tls_.get(), bytes.data(), static_cast<int>(bytes.size()));
@@ -124,7 +130,11 @@ void JsonServer::serve(int socket) {
         "HTTP/1.1 " + std::to_string(reply.status) + " OK\r\n" + reply.head +
         "Content-Type: application/json\r\nConnection: close\r\nContent-Length: " + std::to_string(reply.body.size()) +
         "\r\n\r\n" + reply.body;
-    if (!reply.hang_up) connection.write(bytes);
+    if (reply.hang_up) return;
+    connection.write(bytes);
+    if (!connection.says_end()) return;
+    lock.lock();
+    ++said_end_;
   }
 }
 
@@ -147,6 +157,11 @@ void JsonServer::release() {
 int JsonServer::count(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   return static_cast<int>(std::ranges::count(asked_, path, &Asked::path));
+}
+
+int JsonServer::said_end() const {
+  const std::lock_guard lock(mutex_);
+  return said_end_;
 }
 
 std::vector<JsonServer::Asked> JsonServer::asked() const {

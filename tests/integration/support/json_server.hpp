@@ -45,6 +45,8 @@ class JsonServer {
   // How often that path was asked for; counted before the answer.
   [[nodiscard]] int count(const std::string& path) const;
   [[nodiscard]] std::vector<Asked> asked() const;
+  // TLS: how many peers said that they end their connection, after their answer.
+  [[nodiscard]] int said_end() const;
 
  private:
   void serve(int socket);
@@ -52,6 +54,7 @@ class JsonServer {
   std::condition_variable changed_;
   Answer answer_;
   std::vector<Asked> asked_;
+  int said_end_ = 0;
   bool held_ = false;
   bool stopping_ = false;
   std::shared_ptr<SSL_CTX> tls_;  // null: plain
