@@ -159,7 +159,8 @@ TEST(Schema, a_check_ends_after_its_steps) {
   std::string schema = R"({"$ref":"#/$defs/0","$defs":{)";
   for (int i = 0; i < 40; ++i) {
     const auto next = R"({"$ref":"#/$defs/)" + std::to_string(i + 1) + "\"}";
-    schema += "\"" + std::to_string(i) + R"(":{"allOf":[)" + next + "," + next + "]},";
+    schema.append("\"").append(std::to_string(i)).append(R"(":{"allOf":[)");
+    schema.append(next).append(",").append(next).append("]},");
   }
   schema += R"("40":true}})";
   EXPECT_EQ(refusal(schema, "1"), "undecided");
