@@ -8,6 +8,7 @@
 #include "json_body.hpp"
 #include "paging.hpp"
 #include "reply.hpp"
+#include "turnpike/base/text.hpp"
 
 namespace turnpike::api {
 
@@ -35,12 +36,6 @@ json render(const channel::Message& message) {
 // JSON has no raw line ends: one line of data is the whole message.
 void append_event(std::string& out, const channel::Message& message) {
   out.append("id: ").append(id_text(message)).append("\ndata: ").append(render(message).dump()).append("\n\n");
-}
-
-// Of valid UTF-8, as the JSON reader leaves it.
-std::size_t characters_of(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char byte) { return (static_cast<unsigned char>(byte) & 0xc0U) != 0x80U; }));
 }
 
 bool is_name(std::string_view text) {

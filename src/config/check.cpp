@@ -8,6 +8,7 @@
 #include "table.hpp"
 #include "turnpike/base/decimal.hpp"
 #include "turnpike/base/network.hpp"
+#include "turnpike/base/text.hpp"
 
 namespace turnpike::config {
 namespace {
@@ -169,20 +170,6 @@ void check(Json& document, Report& report) {
   } else {
     report.add("", "an object", shown(document));
   }
-}
-
-std::string pointer_part(std::string_view text) {
-  std::string part;
-  for (const char c : text) {
-    if (c == '~') {
-      part += "~0";
-    } else if (c == '/') {
-      part += "~1";
-    } else {
-      part += c;
-    }
-  }
-  return part;
 }
 
 bool is_url(std::string_view text) {

@@ -28,9 +28,6 @@ class Report {
 // was left out. With an empty report every row of the table can be read from `document`.
 void check(Json& document, Report& report);
 
-// `text` as a part of a JSON pointer (RFC 6901).
-[[nodiscard]] std::string pointer_part(std::string_view text);
-
 // True for http:// and https:// with a host, at most a port from 1 to 65535, and neither user nor query.
 [[nodiscard]] bool is_url(std::string_view text);
 

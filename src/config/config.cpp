@@ -13,6 +13,7 @@
 #include "check.hpp"
 #include "turnpike/base/decimal.hpp"
 #include "turnpike/base/encoding.hpp"
+#include "turnpike/base/text.hpp"
 
 namespace turnpike::config {
 namespace {

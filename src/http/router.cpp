@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "turnpike/base/text.hpp"
+
 namespace turnpike::http {
 namespace {
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "parts.hpp"
+#include "turnpike/base/text.hpp"
 
 namespace turnpike::schema {
 namespace {
@@ -89,7 +90,7 @@ class Check {
   // Whether `pattern` is found in `text`; `unknown` where RE2 does not know the pattern.
   bool matches(const std::string& pattern, const std::string& text, bool unknown);
   bool equal(const json& left, const json& right);
-  std::size_t length_of(std::string_view text);
+  std::size_t length_of(const json& text);
   void note(std::string_view keyword);
 
   // What the keywords say of a value. `keyword` is what stands by it in `schema`.
@@ -296,18 +297,17 @@ bool Check::exclusive_minimum(const json& keyword, const json& /*schema*/, const
 // ---- strings ----
 
 bool Check::max_length(const json& keyword, const json& /*schema*/, const json& value) {
-  return !value.is_string() || length_of(value.get_ref<const std::string&>()) <= count_of(keyword);
+  return !value.is_string() || length_of(value) <= count_of(keyword);
 }
 
 bool Check::min_length(const json& keyword, const json& /*schema*/, const json& value) {
-  return !value.is_string() || length_of(value.get_ref<const std::string&>()) >= count_of(keyword);
+  return !value.is_string() || length_of(value) >= count_of(keyword);
 }
 
-// Unicode code points of a well-formed UTF-8 text.
-std::size_t Check::length_of(std::string_view text) {
-  spend(text.size() / kBytesAStep);
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80; }));
+std::size_t Check::length_of(const json& text) {
+  const auto& bytes = text.get_ref<const std::string&>();
+  spend(bytes.size() / kBytesAStep);
+  return characters_of(bytes);
 }
 
 bool Check::pattern(const json& keyword, const json& /*schema*/, const json& value) {

@@ -2,13 +2,13 @@
 // back to itself with nothing taken on the way.
 #include <algorithm>
 #include <array>
-#include <optional>
 #include <ranges>
 #include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "parts.hpp"
+#include "turnpike/base/text.hpp"
 
 namespace turnpike::schema {
 namespace {
@@ -107,30 +107,10 @@ bool is_count(const json& value) {
   return number >= 0 && number < 1e15 && number == static_cast<double>(static_cast<std::int64_t>(number));
 }
 
-// The text behind the `#` of a reference: `%41` stands for `A` (RFC 3986, section 2.1). nullopt: malformed.
-std::optional<std::string> fragment_of(std::string_view text) {
-  const auto hex = [](char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    const char lower = static_cast<char>(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-  };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out += text[i];
-      continue;
-    }
-    if (i + 2 >= text.size() || hex(text[i + 1]) < 0 || hex(text[i + 2]) < 0) return std::nullopt;
-    out += static_cast<char>(hex(text[i + 1]) * 16 + hex(text[i + 2]));
-    i += 2;
-  }
-  return out;
-}
-
 // A place in the schema; it is written only where there is a fault.
 struct Place {
   const Place* around = nullptr;
-  std::string_view name;  // of a member; null data: an item
+  std::string_view name;  // of a member, or what leads to the first place; null data: an item
   std::size_t index = 0;
 };
 
@@ -144,10 +124,7 @@ std::string pointer_to(const Place& place) {
     if (at->around != nullptr) out += '/';
     if (at->name.data() == nullptr) out += std::to_string(at->index);
     if (out.size() + at->name.size() > kMostBytes) return {};
-    for (const char c : at->name) {
-      const bool is_escaped = at->around != nullptr && (c == '~' || c == '/');
-      is_escaped ? out.append(c == '~' ? "~0" : "~1") : out.append(1, c);
-    }
+    out += at->around == nullptr ? std::string(at->name) : pointer_part(at->name);
   }
   return out;
 }
@@ -304,7 +281,7 @@ const json* Reader::target_of(std::string_view reference) const {
   }
   if (reference.empty() || reference == "#") return &parts_.root;
   if (!reference.starts_with('#')) return nullptr;
-  const auto fragment = fragment_of(reference.substr(1));
+  const auto fragment = percent_decode(reference.substr(1));
   if (!fragment) return nullptr;
   if (!fragment->starts_with('/')) {
     const auto anchor = anchors_.find(*fragment);

@@ -50,7 +50,4 @@ struct Response {
   bool close = false;  // the connection ends after this answer
 };
 
-// %XX decoded; nullopt when malformed. '+' stays a plus.
-[[nodiscard]] std::optional<std::string> percent_decode(std::string_view text);
-
 }  // namespace turnpike::http

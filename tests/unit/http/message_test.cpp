@@ -25,17 +25,6 @@ TEST(HasToken, does_not_find_a_part_of_one) {
   EXPECT_FALSE(has_token(",,", "close"));
 }
 
-TEST(PercentDecode, undoes_escapes) {
-  EXPECT_EQ(percent_decode("a%2Fb%2f%00+"), std::string("a/b/\0+", 6));
-  EXPECT_EQ(percent_decode(""), "");
-}
-
-TEST(PercentDecode, refuses_what_is_cut_or_no_hex) {
-  for (const std::string_view text : {"%", "a%", "%4", "%4g", "%g4", "%%41", "% 1"}) {
-    EXPECT_EQ(percent_decode(text), std::nullopt) << text;
-  }
-}
-
 TEST(Query, has_the_first_value_of_a_name) {
   Request request;
   request.query = "a=1&bb=x%20y&a=2&flag&e=";
