@@ -28,7 +28,7 @@ Plan plan_choice(const AnswerContext& context, const Prompt& prompt, std::int64_
   const bool endless = behaviour.endless != 0 || behaviour.flood != 0;
   const auto total = endless ? Speech::endless : static_cast<std::size_t>(std::max<std::int64_t>(behaviour.tokens, 0));
   const std::uint32_t start = fnv1a(prompt.said) + context.seed + 7U * static_cast<std::uint32_t>(choice);
-  const std::string literal = behaviour.text.empty() ? percent_encoded(prompt.sample) : behaviour.text;
+  const std::string literal = behaviour.text.empty() ? prompt.sample : percent_decoded(behaviour.text);
   Plan plan{.speech = literal.empty() ? Speech(start, total, prefix) : Speech(literal, prefix),
             .length = 0,
             .finish_reason = "stop",

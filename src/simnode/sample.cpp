@@ -1,22 +1,25 @@
 #include "sample.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace turnpike::simnode {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using nlohmann::json;
 
 constexpr int kMostDepth = 16;
+constexpr std::size_t kMostValues = 4096;  // that are not null: a schema that refers to itself asks for no end of them
 constexpr std::size_t kMostLength = 1024;  // of a string, and items of an array
 
 class Sampler {
  public:
-  explicit Sampler(const Json& root) : root_(root) {}
+  explicit Sampler(const json& root) : root_(root) {}
 
-  Json sample(const Json& schema, int depth = 0) const {
-    if (!schema.is_object() || depth > kMostDepth) return nullptr;
+  json sample(const json& schema, int depth = 0) {
+    if (!schema.is_object() || depth > kMostDepth || left_ == 0) return nullptr;
+    --left_;
     if (const auto* to = target(schema)) return sample(*to, depth + 1);
     if (schema.contains("const")) return schema["const"];
     for (const char* name : {"enum", "anyOf", "oneOf", "allOf"}) {
@@ -34,20 +37,20 @@ class Sampler {
   }
 
  private:
-  const Json* target(const Json& schema) const {
+  const json* target(const json& schema) const {
     const auto reference = schema.find("$ref");
     if (reference == schema.end() || !reference->is_string()) return nullptr;
     const auto& text = reference->get_ref<const std::string&>();
     if (!text.starts_with('#')) return nullptr;
     try {
-      return &root_.at(Json::json_pointer(text.substr(1)));
-    } catch (const Json::exception&) {
+      return &root_.at(json::json_pointer(text.substr(1)));
+    } catch (const json::exception&) {
       return nullptr;  // leads to nothing
     }
   }
 
   // The first it may have; without one, what its members suggest.
-  static std::string type_of(const Json& schema) {
+  static std::string type_of(const json& schema) {
     const auto found = schema.find("type");
     if (found != schema.end() && found->is_string()) return *found;
     if (found != schema.end() && found->is_array() && !found->empty() && found->front().is_string()) {
@@ -57,31 +60,31 @@ class Sampler {
     return schema.contains("items") ? "array" : "null";
   }
 
-  static std::size_t least(const Json& schema, const char* name) {
+  static std::size_t least(const json& schema, const char* name) {
     const auto found = schema.find(name);
     if (found == schema.end() || !found->is_number_unsigned()) return 0;
     return std::min(found->get<std::size_t>(), kMostLength);
   }
 
-  Json object(const Json& schema, int depth) const {
-    Json out = Json::object();
+  json object(const json& schema, int depth) {
+    json out = json::object();
     const auto properties = schema.find("properties");
     if (properties == schema.end() || !properties->is_object()) return out;
     for (const auto& [name, inner] : properties->items()) out[name] = sample(inner, depth + 1);
     return out;
   }
 
-  Json array(const Json& schema, int depth) const {
-    Json out = Json::array();
+  json array(const json& schema, int depth) {
+    json out = json::array();
     const auto items = schema.find("items");
-    const std::size_t most = schema.value("maxItems", Json(1)) == 0 ? 0 : 1;
+    const std::size_t most = schema.value("maxItems", json(1)) == 0 ? 0 : 1;
     const std::size_t size = std::max(least(schema, "minItems"), most);
-    for (std::size_t i = 0; i < size; ++i) out.push_back(items == schema.end() ? Json() : sample(*items, depth + 1));
+    for (std::size_t i = 0; i < size; ++i) out.push_back(items == schema.end() ? json() : sample(*items, depth + 1));
     return out;
   }
 
   // 1, where that is within the bounds; else the bound that it passes, or what is next to one that is not included.
-  static Json number(const Json& schema) {
+  static json number(const json& schema) {
     const auto bound = [&schema](const char* name, double otherwise) {
       const auto found = schema.find(name);
       return found != schema.end() && found->is_number() ? found->get<double>() : otherwise;
@@ -89,18 +92,18 @@ class Sampler {
     const double low = std::max(bound("minimum", -1e15), bound("exclusiveMinimum", -1e15 - 1) + 1);
     const double high = std::min(bound("maximum", 1e15), bound("exclusiveMaximum", 1e15 + 1) - 1);
     const double value = std::min(std::max(1.0, low), std::max(high, low));
-    if (value == static_cast<double>(static_cast<std::int64_t>(value))) return static_cast<std::int64_t>(value);
-    return value;
+    if (std::abs(value) > 1e15 || value != std::trunc(value)) return value;
+    return static_cast<std::int64_t>(value);
   }
 
-  const Json& root_;
+  const json& root_;
+  std::size_t left_ = kMostValues;
 };
 
 }  // namespace
 
 std::string sample_of(const nlohmann::json& schema) {
-  const Json root = schema;
-  return Sampler(root).sample(root).dump();
+  return Sampler(schema).sample(schema).dump();
 }
 
 }  // namespace turnpike::simnode

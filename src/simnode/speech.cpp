@@ -14,7 +14,9 @@ constexpr std::array<std::string_view, 64> words = {
     "marble",  "nectar", "onyx",   "prairie", "quiver", "raven",   "sable", "thistle", "upland", "velvet",  "walnut",
     "yonder",  "zinc",   "aspen",  "bramble", "canyon", "drift",   "eagle", "fern",    "garnet"};
 
-std::string percent_decoded(std::string_view in) {
+}  // namespace
+
+std::string percent_decoded(std::string_view text) {
   const auto digit = [](char c) -> int {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -22,18 +24,16 @@ std::string percent_decoded(std::string_view in) {
     return -1;
   };
   std::string out;
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    if (in[i] == '%' && i + 2 < in.size() && digit(in[i + 1]) >= 0 && digit(in[i + 2]) >= 0) {
-      out += static_cast<char>(digit(in[i + 1]) * 16 + digit(in[i + 2]));
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && digit(text[i + 1]) >= 0 && digit(text[i + 2]) >= 0) {
+      out += static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2]));
       i += 2;
     } else {
-      out += in[i];
+      out += text[i];
     }
   }
   return out;
 }
-
-}  // namespace
 
 std::uint32_t fnv1a(std::string_view bytes) {
   std::uint32_t hash = 2166136261U;
@@ -41,18 +41,12 @@ std::uint32_t fnv1a(std::string_view bytes) {
   return hash;
 }
 
-std::string percent_encoded(std::string_view text) {
-  std::string out;
-  for (const char c : text) c == '%' ? out.append("%25") : out.append(1, c);
-  return out;
-}
-
 Speech::Speech(std::uint32_t start, std::size_t total, std::string_view prefix) : start_(start), size_(total) {
   skip(prefix);
 }
 
-Speech::Speech(std::string_view encoded, std::string_view prefix) {
-  for (const char c : percent_decoded(encoded)) {
+Speech::Speech(std::string_view literal, std::string_view prefix) {
+  for (const char c : literal) {
     if (c == ' ' || literal_.empty()) literal_.emplace_back();
     literal_.back() += c;
   }

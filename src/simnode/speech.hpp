@@ -26,8 +26,8 @@ namespace turnpike::simnode {
 
 [[nodiscard]] std::uint32_t fnv1a(std::string_view bytes);
 
-// What a Speech takes for the literal `text`.
-[[nodiscard]] std::string percent_encoded(std::string_view text);
+// %XX decoded; what is malformed stands for itself.
+[[nodiscard]] std::string percent_decoded(std::string_view text);
 
 class Speech {
  public:
@@ -35,8 +35,8 @@ class Speech {
 
   // Words from `start`, `total` of them, with `prefix` already said.
   Speech(std::uint32_t start, std::size_t total, std::string_view prefix);
-  // A literal, percent-encoded; a token ends before each space.
-  Speech(std::string_view encoded, std::string_view prefix);
+  // A literal; a token ends before each space.
+  Speech(std::string_view literal, std::string_view prefix);
 
   [[nodiscard]] std::size_t size() const { return size_; }  // tokens still to say
   [[nodiscard]] std::string token(std::size_t index) const;

@@ -38,8 +38,8 @@ TEST(Speech, says_everything_after_a_prefix_that_is_not_its_own) {
 }
 
 TEST(Speech, says_a_literal_and_goes_on_in_it) {
-  EXPECT_EQ(all_of(Speech("%7B%22a%22:%201%7D", "")), "{\"a\": 1}");
-  EXPECT_EQ(all_of(Speech("one%20two%20three", "one tw")), "o three");
+  EXPECT_EQ(all_of(Speech(percent_decoded("%7B%22a%22:%201%7D"), "")), "{\"a\": 1}");
+  EXPECT_EQ(all_of(Speech(percent_decoded("one%20two%20three"), "one tw")), "o three");
 }
 
 TEST(Behaviour, takes_directives_from_a_prompt) {
@@ -80,7 +80,18 @@ TEST(Prompt, that_asks_for_a_schema_is_answered_with_a_value_of_it) {
                       "of":{"type":"array","items":{"anyOf":[{"type":"boolean"},{"type":"null"}]},"minItems":2}}}}}})");
   ASSERT_TRUE(prompt);
   EXPECT_EQ(prompt->sample, R"({"at":"aaa","kind":"x y","n":7,"of":[true,true]})");
-  EXPECT_EQ(all_of(Speech(percent_encoded(prompt->sample), "")), prompt->sample);
+  EXPECT_EQ(all_of(Speech(prompt->sample, "")), prompt->sample);
+}
+
+TEST(Sample, of_a_schema_that_asks_for_no_end_of_values_ends) {
+  auto schema = nlohmann::json::parse(R"({"type":"object"})");
+  for (int i = 0; i < 10; ++i) schema["properties"][std::to_string(i)]["$ref"] = "#";
+  EXPECT_LT(sample_of(schema).size(), 1'000'000U);
+}
+
+TEST(Sample, keeps_to_bounds_beyond_all_integers) {
+  const auto sample = sample_of(nlohmann::json::parse(R"({"type":"number","minimum":1e300})"));
+  EXPECT_EQ(nlohmann::json::parse(sample), 1e300);
 }
 
 TEST(Prompt, does_not_repeat_the_prefix_when_told_so) {
